@@ -13,25 +13,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <syslog.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/core/buffer.h"
 #include "base/core/cleanup.h"
+#include "base/core/rate-file.h"
 #include "base/core/text.h"
 #include "base/process/confine.h"
 #include "base/process/harden.h"
 #include "connector/account/account.h"
+#include "connector/frames/control.h"
 
 #define ASKED_FILE "account-asked" /* of state_dir: when the latest questions came */
 #define RATE_N 30
-#define RATE_S 60
-#define LINE_MAX 2048
 #define ALARM_S 30
 #define SECRETS (CONFIG_DOMAINS_MAX + 1)
 #define FILE_MAX (1024 * 1024)
@@ -54,22 +52,10 @@ static void to_syslog(enum log_level level, const char *program, const char *lin
         syslog((int)level, "%s", line);
 }
 
+/* The exit code. */
 static int answer(json_t *object)
 {
-        _cleanup_(freep) char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
-        size_t n = text ? strlen(text) : 0;
-
-        json_decref(object);
-        if (!text)
-                return 1;
-        text[n++] = '\n'; /* in the place of the NUL */
-        for (size_t at = 0; at < n;) {
-                ssize_t sent = send(STDIN_FILENO, text + at, n - at, MSG_NOSIGNAL);
-                if (sent <= 0)
-                        return 1;
-                at += (size_t)sent;
-        }
-        return 0;
+        return control_answer(STDIN_FILENO, object) < 0;
 }
 
 static int refuse(const char *code, const struct error *err)
@@ -144,39 +130,17 @@ static int load_reader(struct reader *reader, const struct domain_config *domain
         return r;
 }
 
-/* At most RATE_N questions in RATE_S seconds, whoever asks: the times of the latest are a ring in a file. */
-static int count_question(const struct config *config, struct error *err)
-{
-        char path[512];
-        int64_t times[RATE_N] = {0}, now = (int64_t)time(NULL);
-        size_t oldest = 0;
-
-        (void)snprintf(path, sizeof(path), "%s/" ASKED_FILE, config->state_dir);
-        _cleanup_(closep) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (fd < 0 || flock(fd, LOCK_EX) < 0)
-                return error_fail(err, -errno, "%s: %s", path, strerror(errno));
-        (void)!pread(fd, times, sizeof(times), 0);
-        for (size_t i = 1; i < RATE_N; i++)
-                if (times[i] < times[oldest])
-                        oldest = i;
-        if (times[oldest] > now - RATE_S && times[oldest] <= now)
-                return error_fail(err, -EAGAIN, "%d questions in a minute are enough; ask again in %lld s", RATE_N,
-                                  (long long)(times[oldest] + RATE_S - now));
-        times[oldest] = now;
-        if (pwrite(fd, times, sizeof(times), 0) != (ssize_t)sizeof(times))
-                return error_fail(err, -EIO, "%s: %s", path, strerror(errno));
-        return 0;
-}
-
 static int prepare(const char *path, struct config **ret_config, struct error *err)
 {
         struct conf_errors errors = CONF_ERRORS;
+        char asked[512];
         int r = config_load(ret_config, path, NULL, &errors);
 
         conf_errors_clear(&errors);
         if (r < 0)
                 return error_fail(err, r, "the configuration %s has errors: postern check-config shows them", path);
-        r = count_question(*ret_config, err);
+        (void)snprintf(asked, sizeof(asked), "%s/" ASKED_FILE, (*ret_config)->state_dir);
+        r = rate_file_take(asked, RATE_N, err); /* whoever asks */
         for (size_t i = 0; r == 0 && i < (*ret_config)->validate.n_domains; i++)
                 r = load_reader(&readers[i], &(*ret_config)->domains[i], err);
         return r;
@@ -193,30 +157,10 @@ static void note(const char *what, const char *text)
         log_info("account.asked", KV_S("for", what), KV_S("name", text), KV_U("uid", peer.uid), KV_I("pid", peer.pid));
 }
 
-static json_t *read_question(struct error *err)
-{
-        char line[LINE_MAX] = "";
-        size_t n = 0;
-
-        while (n < sizeof(line) && !memchr(line, '\n', n)) {
-                ssize_t got = recv(STDIN_FILENO, line + n, sizeof(line) - n, 0);
-                if (got <= 0)
-                        break;
-                n += (size_t)got;
-        }
-        json_t *question = json_loadb(line, n, JSON_REJECT_DUPLICATES | JSON_DISABLE_EOF_CHECK, NULL);
-        if (!json_is_object(question)) {
-                json_decref(question);
-                (void)error_fail(err, -EBADMSG, "the question is no JSON object on a line");
-                return NULL;
-        }
-        return question;
-}
-
 static int serve(struct lookup *l)
 {
         struct error err = {""};
-        json_auto_t *question = read_question(&err);
+        json_auto_t *question = control_question(STDIN_FILENO, &err);
         json_t *told = NULL;
         const char *user = json_string_value(json_object_get(question, "user")),
                    *reader = json_string_value(json_object_get(question, "reader"));

@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "connector/cli/folder.h"
+#include "connector/person/folder.h"
 #include "connector/cli/prompt.h"
-#include "connector/cli/service-store.h"
+#include "connector/person/service-store.h"
 #include "connector/cli/view.h"
 #include "queue/client/client.h"
 
@@ -92,7 +92,7 @@ static int probe_all(struct service_store *s, struct tally *tally, struct error 
         r = service_store_complete(s, err);
         if (r < 0)
                 return r;
-        r = prompt_secret_file(s->secret_file, &bearer, err);
+        r = folder_secret_read(s->secret_file, &bearer, err);
         if (r > 0)
                 r = error_fail(err, -EINVAL, "%s is empty", s->secret_file);
         if (r == 0) {

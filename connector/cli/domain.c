@@ -10,7 +10,7 @@
 
 #include "base/core/cleanup.h"
 #include "connector/cli/cli.h"
-#include "connector/cli/folder.h"
+#include "connector/person/folder.h"
 #include "connector/conf/config.h"
 #include "connector/frames/sid-file.h"
 

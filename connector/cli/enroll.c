@@ -22,11 +22,11 @@
 #include "base/core/text.h"
 #include "connector/conf/enrolment.h"
 #include "connector/cli/cli.h"
-#include "connector/cli/folder.h"
-#include "connector/cli/hardware.h"
+#include "connector/person/folder.h"
+#include "connector/person/hardware.h"
 #include "certs/enrol/transport.h"
 #include "connector/cli/prompt.h"
-#include "connector/cli/service-store.h"
+#include "connector/person/service-store.h"
 #include "connector/cli/view.h"
 #include "connector/conf/config.h"
 #include "connector/frames/messages.h"
@@ -91,7 +91,7 @@ static int check_token(const struct secret *token, char pin[KID_LEN + 1], struct
 static int read_token(struct secret **ret_token, struct error *err)
 {
         int r = !strcmp(o.token_file, "-") ? prompt_secret("Token: ", ret_token, err)
-                                           : prompt_secret_file(o.token_file, ret_token, err);
+                                           : folder_secret_read(o.token_file, ret_token, err);
 
         return r > 0 ? error_fail(err, -EINVAL, "the token is empty") : r;
 }

@@ -12,7 +12,6 @@
 #include "base/core/cleanup.h"
 #include "base/core/text.h"
 #include "connector/cli/account.h"
-#include "connector/cli/everywhere.h"
 #include "connector/cli/person.h"
 #include "connector/cli/view.h"
 #include "connector/findings/account.h"
@@ -222,7 +221,7 @@ static int ask(struct cli *cli, enum question_op op, const char *what, json_t **
         struct question_claims question = {.op = op};
 
         (void)snprintf(question.what, sizeof(question.what), "%s", what);
-        return everywhere ? everywhere_ask(cli, &question, ret_answer, ret_code)
+        return everywhere ? person_ask(cli, &question, ret_answer, ret_code)
                           : view_ask(cli, request, ret_answer, ret_code);
 }
 
@@ -247,7 +246,7 @@ static int absent(struct cli *cli, const char *what, const json_t *answer)
                         "DOMAIN\\user or SID is looked for, within your domains; a sign-in that no connector had, "
                         "`postern tenant trace ID` knows",
                         what);
-                everywhere_tell_reach(answer);
+                person_tell_reach(answer);
         } else if (json_object_get(answer, "ids")) {
                 which_one(cli, what, json_object_get(answer, "ids"));
         } else {
@@ -349,6 +348,6 @@ int cmd_explain(struct cli *cli, int argc, char **argv)
                 return code;
         }
         (void)show(cli, words[0], answer, others, bad_text ? (long long)bad : -1, account);
-        everywhere_tell(answer);
+        person_tell(answer);
         return code;
 }

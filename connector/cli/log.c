@@ -10,7 +10,6 @@
 #include "connector/findings/health.h"
 #include "connector/findings/history.h"
 #include "connector/findings/looks.h"
-#include "connector/cli/everywhere.h"
 #include "connector/cli/person.h"
 #include "connector/cli/view.h"
 #include "connector/cli/when.h"
@@ -339,7 +338,7 @@ static int ask_everywhere(struct cli *cli, const json_t *request, json_t **ret_a
 
         (void)snprintf(q.what, sizeof(q.what), "%s", user);
         (void)snprintf(q.verdict, sizeof(q.verdict), "%s", verdict ? verdict : "");
-        return everywhere_ask(cli, &q, ret_answer, ret_code);
+        return person_ask(cli, &q, ret_answer, ret_code);
 }
 
 /* Asks, and once more where only one other name can have been meant. */
@@ -417,7 +416,7 @@ int cmd_log(struct cli *cli, int argc, char **argv)
                         (void)cli_error(cli, "nothing is known of '%s'; these are of '%s'", user, shown_for);
                 print_all(answer);
                 if (everywhere)
-                        everywhere_tell(answer);
+                        person_tell(answer);
                 else
                         hint_at_health(cli);
         }

@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "base/core/text.h"
-#include "connector/cli/folder.h"
-#include "connector/cli/key-file.h"
+#include "connector/person/folder.h"
+#include "connector/person/key-file.h"
 #include "connector/cli/prompt.h"
 #include "connector/cli/service.h"
 
@@ -52,42 +52,17 @@ static const char *folder(void)
         return person_o.dir ? person_o.dir : fallback;
 }
 
-/* Reads or opens the key, which must be the one whose public half is there. */
-static int open_key(struct service_store *s, struct error *err)
+static int ask_passphrase(struct secret **ret_pass, struct error *err)
 {
-        _cleanup_(service_public_clear) struct service_public public = {0};
-        char path[FOLDER_PATH_MAX];
-        struct secret *pass = NULL;
-        int r;
-
-        folder_path(path, s->dir, service_store_file(STORE_PERSON, STORE_FILE_PUBLIC));
-        r = service_public_read(&public, path, err);
-        folder_path(path, s->dir, service_store_file(STORE_PERSON, STORE_FILE_KEY));
-        if (r == 0 && folder_key_encrypted(path))
-                r = prompt_passphrase(person_o.passphrase_file, "Passphrase of your key: ", &pass, err);
-        if (r == 0)
-                r = folder_key_read(path, pass ? secret_text(pass) : NULL, &s->key, err);
-        secret_free(pass);
-        if (r == 0 && strcmp(key_kid(s->key), key_kid(public.key)) != 0)
-                r = error_fail(err, -EKEYREJECTED, "%s is not the key of person.pub.json", path);
-        return r;
+        return prompt_passphrase(person_o.passphrase_file, "Passphrase of your key: ", ret_pass, err);
 }
 
-int person_open(struct service_store *ret_s, struct error *err)
+int person_open(struct everywhere_person *ret_p, struct error *err)
 {
-        _cleanup_(service_store_clear) struct service_store s = {0};
-        int r = folder() ? service_store_open_without_key(&s, STORE_PERSON, folder(), err)
-                         : error_fail(err, -EINVAL, "HOME is not set: name the folder with --person");
+        const struct everywhere_key key = {.dir = folder(), .passphrase = ask_passphrase, .pin = prompt_pin};
 
-        if (r == 0)
-                r = service_store_complete(&s, err);
-        if (r == 0)
-                r = open_key(&s, err);
-        if (r < 0)
-                return r;
-        *ret_s = s;
-        s = (struct service_store){0};
-        return 0;
+        return key.dir ? everywhere_open(ret_p, &key, err)
+                       : error_fail(err, -EINVAL, "HOME is not set: name the folder with --person");
 }
 
 static int show(const struct cli *cli, const struct service_store *s)
@@ -107,6 +82,7 @@ static int run(const struct cli *cli, const char *name)
         struct secret *pass = NULL;
         struct error err = {""};
         char path[FOLDER_PATH_MAX];
+        struct folder_key file = {.path = path, .ask = prompt_pin};
         int r = 0;
 
         folder_path(path, folder(), service_store_file(STORE_PERSON, STORE_FILE_KEY));
@@ -116,11 +92,12 @@ static int run(const struct cli *cli, const char *name)
                                  folder());
         if (name && !o.no_passphrase && !o.uri)
                 r = prompt_new_passphrase(person_o.passphrase_file, "New passphrase for your key: ", &pass, &err);
+        file.passphrase = pass ? secret_text(pass) : NULL;
         if (r == 0)
                 r = name ? service_store_begin(&s, STORE_PERSON, folder(), name, &err)
                          : service_store_open_without_key(&s, STORE_PERSON, folder(), &err);
         if (r == 0 && name)
-                r = folder_key_make(path, o.uri, pass ? secret_text(pass) : NULL, &s.key, &err);
+                r = folder_key_make(&file, o.uri, &s.key, &err);
         if (r == 0 && name)
                 r = service_store_finish(&s, &err);
         secret_free(pass);

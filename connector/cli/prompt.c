@@ -15,14 +15,13 @@
 #include <unistd.h>
 
 #include "certs/keys/self-test-tls.h"
-#include "base/core/admin-text.h"
 #include "base/core/cleanup.h"
 #include "base/process/harden.h"
 #include "base/core/text.h"
+#include "connector/person/folder.h"
 
 #define SLOTS 16
 #define SECURE_HEAP (1u << 20)
-#define FILE_MARKS_MAX 16 /* a byte order mark, line ends */
 
 int secrets_setup(const struct cli *cli)
 {
@@ -108,26 +107,16 @@ int prompt_secret(const char *prompt, struct secret **ret_secret, struct error *
         return r;
 }
 
-int prompt_secret_file(const char *path, struct secret **ret_secret, struct error *err)
+int prompt_pin(struct secret **ret_pin, struct error *err)
 {
-        _cleanup_(buffer_free) struct buffer text = BUFFER_SECRET(SECRET_MAX + FILE_MARKS_MAX);
-        int r = file_read(&text, path, err);
+        int r = prompt_secret("PIN of the token: ", ret_pin, err);
 
-        *ret_secret = NULL;
-        if (r < 0)
-                return r;
-        r = text.len ? admin_secret(text.data, &text.len, path, err) : 1;
-        if (r != 0)
-                return r;
-        r = secret_new(ret_secret, text.data, text.len);
-        return r < 0 ? error_fail(err, r, "%s: %s", path,
-                                  r == -EMSGSIZE ? "it holds more than 1024 bytes" : "no room for a secret")
-                     : 0;
+        return r > 0 ? error_fail(err, -EINVAL, "the PIN is empty") : r;
 }
 
 int prompt_passphrase(const char *file, const char *prompt, struct secret **ret_secret, struct error *err)
 {
-        int r = file ? prompt_secret_file(file, ret_secret, err) : prompt_secret(prompt, ret_secret, err);
+        int r = file ? folder_secret_read(file, ret_secret, err) : prompt_secret(prompt, ret_secret, err);
 
         return r > 0 ? error_fail(err, -EINVAL, "the passphrase is empty") : r;
 }

@@ -20,8 +20,8 @@ int secrets_setup(const struct cli *cli);
  * restored) with err.
  */
 int prompt_secret(const char *prompt, struct secret **ret_secret, struct error *err);
-/* The same, from a file that holds the secret alone on its one line (base/admin-text.h). Outcome 1 for an empty one. */
-int prompt_secret_file(const char *path, struct secret **ret_secret, struct error *err);
+/* A token's PIN: a hardware_ask_fn. -EINVAL where it is empty; else as prompt_secret. */
+int prompt_pin(struct secret **ret_pin, struct error *err);
 /* The passphrase of a key: of the file (NULL: asked for). -EINVAL where it is empty; else as they. */
 int prompt_passphrase(const char *file, const char *prompt, struct secret **ret_secret, struct error *err);
 /* The same for a new key: asked twice where a person types it, and both must be one. *ret_secret may be set on failure,

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "connector/cli/cli.h"
-#include "connector/cli/service-store.h"
+#include "connector/person/service-store.h"
 
 /* Id, fingerprint (kid) and the file to have approved, and what is missing before it can be used; what: "Service" or
  * "Person". The exit code. */

@@ -14,9 +14,9 @@
 
 #include "base/core/text.h"
 #include "connector/cli/cli.h"
-#include "connector/cli/folder.h"
+#include "connector/person/folder.h"
 #include "connector/cli/prompt.h"
-#include "connector/cli/service-store.h"
+#include "connector/person/service-store.h"
 #include "connector/cli/view.h"
 #include "queue/client/client.h"
 #include "validate/types/outcome.h"
@@ -234,7 +234,7 @@ static int run(const struct cli *cli, const char *dir)
 
         if (r < 0 || remember(&s, &err) < 0)
                 return cli_usage_error(cli, "%s", err.text);
-        r = prompt_secret_file(s.secret_file, &bearer, &err);
+        r = folder_secret_read(s.secret_file, &bearer, &err);
         if (r > 0)
                 r = error_fail(&err, -EINVAL, "%s is empty", s.secret_file);
         if (r == 0)

@@ -12,7 +12,7 @@
 #include <strings.h>
 
 #include "base/core/text.h"
-#include "connector/cli/service-store.h"
+#include "connector/person/service-store.h"
 #include "connector/cli/tenant-internal.h"
 
 /* ---- lists in options ---- */

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "base/core/text.h"
-#include "connector/cli/folder.h"
+#include "connector/person/folder.h"
 #include "connector/cli/prompt.h"
 #include "connector/cli/tenant-internal.h"
 

@@ -10,7 +10,7 @@
 #include <time.h>
 
 #include "base/core/text.h"
-#include "connector/cli/service-store.h"
+#include "connector/person/service-store.h"
 #include "connector/cli/tenant-internal.h"
 
 #define DAY_S 86400

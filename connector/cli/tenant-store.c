@@ -15,8 +15,8 @@
 #include "certs/jose/jose.h"
 #include "base/ipc/loop.h"
 #include "base/core/text.h"
-#include "connector/cli/folder.h"
-#include "connector/cli/key-file.h"
+#include "connector/person/folder.h"
+#include "connector/person/key-file.h"
 #include "connector/cli/prompt.h"
 #include "connector/cli/tenant-internal.h"
 
@@ -47,6 +47,7 @@ int tenant_store_create(const char *dir, const struct tenant_new *new, char ret_
         _cleanup_(key_freep) struct key *key = NULL;
         _cleanup_(tenant_store_clear) struct tenant_store s = {0};
         char path[FOLDER_PATH_MAX];
+        const struct folder_key file = {.path = path, .passphrase = new->passphrase, .ask = prompt_pin};
         int r;
 
         if (!tenant_valid(new->tenant))
@@ -55,7 +56,7 @@ int tenant_store_create(const char *dir, const struct tenant_new *new, char ret_
         r = folder_make(dir, err);
         folder_path(path, dir, KEY_FILE);
         if (r == 0)
-                r = folder_key_make(path, new->key_uri, new->passphrase, &key, err);
+                r = folder_key_make(&file, new->key_uri, &key, err);
         if (r < 0)
                 return r;
         if (text_set(&s.dir, dir) < 0 || text_set(&s.tenant, new->tenant) < 0)
@@ -165,10 +166,11 @@ int tenant_store_key(const struct tenant_store *s, const char *passphrase, struc
 {
         _cleanup_(key_freep) struct key *key = NULL;
         char path[FOLDER_PATH_MAX];
+        const struct folder_key file = {.path = path, .passphrase = passphrase, .ask = prompt_pin};
         int r;
 
         folder_path(path, s->dir, KEY_FILE);
-        r = folder_key_read(path, passphrase, &key, err);
+        r = folder_key_read(&file, &key, err);
         if (r < 0)
                 return r;
         if (strcmp(key_pin(key), s->pin) != 0)
@@ -201,7 +203,7 @@ int tenant_call(const struct tenant_store *s, const char *method, const char *wh
                 return error_fail(err, -EINVAL,
                                   "which relay? Give --relay URL and --admin-secret-file FILE once; they are "
                                   "remembered");
-        r = prompt_secret_file(s->admin_secret_file, &bearer, err);
+        r = folder_secret_read(s->admin_secret_file, &bearer, err);
         if (r != 0)
                 return r < 0 ? r : error_fail(err, -EINVAL, "%s is empty", s->admin_secret_file);
         snprintf(url, sizeof(url), "%s/v1/tenants/%s/%s", s->relay, s->tenant, what);

@@ -13,9 +13,9 @@
 
 #include "base/core/text.h"
 #include "connector/cli/cli.h"
-#include "connector/cli/folder.h"
+#include "connector/person/folder.h"
 #include "connector/cli/prompt.h"
-#include "connector/cli/service-store.h"
+#include "connector/person/service-store.h"
 #include "connector/cli/tenant-internal.h"
 #include "connector/cli/trace.h"
 #include "connector/cli/view.h"

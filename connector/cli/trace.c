@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/core/text.h"
-#include "connector/cli/folder.h"
+#include "connector/person/folder.h"
 #include "connector/cli/tenant-store.h"
 #include "connector/cli/trace.h"
 #include "connector/cli/view.h"

@@ -1,5 +1,6 @@
 /*
- * The asking end of the control socket: connect, one line out, one line in, each within a bound.
+ * The asking end of the control socket: connect, one line out, one line in, each within a bound; and the answering end
+ * of programs that are started for one question.
  */
 #include "connector/frames/control.h"
 
@@ -49,6 +50,19 @@ static int open_socket(int *ret_fd, const char *path, struct error *err)
         return 0;
 }
 
+/* text's n bytes as a line, in the place of whose NUL the line's end comes. */
+static int send_text(int fd, char *text, size_t n)
+{
+        text[n++] = '\n';
+        for (size_t at = 0; at < n;) {
+                ssize_t sent = send(fd, text + at, n - at, MSG_NOSIGNAL);
+                if (sent <= 0)
+                        return sent < 0 ? -errno : -EPIPE;
+                at += (size_t)sent;
+        }
+        return 0;
+}
+
 static int send_line(int fd, const json_t *request, struct error *err)
 {
         _cleanup_(freep) char *text = json_dumps(request, JSON_COMPACT);
@@ -56,14 +70,8 @@ static int send_line(int fd, const json_t *request, struct error *err)
 
         if (n == 0 || n + 1 > CONTROL_REQUEST_MAX)
                 return error_fail(err, -EMSGSIZE, "the request is too long");
-        text[n++] = '\n'; /* in the place of the NUL; it is a line from here on */
-        for (size_t at = 0; at < n;) {
-                ssize_t sent = send(fd, text + at, n - at, MSG_NOSIGNAL);
-                if (sent < 0)
-                        return error_fail(err, -errno, "asking posternd: %s", strerror(errno));
-                at += (size_t)sent;
-        }
-        return 0;
+        int r = send_text(fd, text, n);
+        return r < 0 ? error_fail(err, r, "asking posternd: %s", strerror(-r)) : 0;
 }
 
 static int read_line(int fd, struct buffer *line, struct error *err)
@@ -108,4 +116,33 @@ int control_ask(json_t **ret_answer, const char *socket_path, const json_t *requ
         }
         *ret_answer = answer;
         return 0;
+}
+
+/* ---- the answering end ---- */
+
+json_t *control_question(int fd, struct error *err)
+{
+        char line[CONTROL_REQUEST_MAX] = "";
+        size_t n = 0;
+
+        while (n < sizeof(line) && !memchr(line, '\n', n)) {
+                ssize_t got = recv(fd, line + n, sizeof(line) - n, 0);
+                if (got <= 0)
+                        break;
+                n += (size_t)got;
+        }
+        json_t *question = json_loadb(line, n, JSON_REJECT_DUPLICATES | JSON_DISABLE_EOF_CHECK, NULL);
+        if (json_is_object(question))
+                return question;
+        json_decref(question);
+        (void)error_fail(err, -EBADMSG, "the question is no JSON object on a line");
+        return NULL;
+}
+
+int control_answer(int fd, json_t *object)
+{
+        _cleanup_(freep) char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
+
+        json_decref(object);
+        return text ? send_text(fd, text, strlen(text)) : -ENOMEM;
 }

@@ -1,6 +1,7 @@
 /*
  * Asking the ledger of a running posternd: one JSON request, one JSON answer, over its control socket.
- * Blocking, for the command line.
+ * Blocking, for the command line; and the answering end of programs that are asked in the same way, a process for each
+ * question.
  */
 #pragma once
 
@@ -21,3 +22,8 @@
  * a sentence in err.
  */
 int control_ask(json_t **ret_answer, const char *socket_path, const json_t *request, struct error *err);
+
+/* Reads the question from the socket: an object on a line of at most CONTROL_REQUEST_MAX bytes. NULL with err. */
+json_t *control_question(int fd, struct error *err);
+/* Sends object (its reference is taken; NULL: no memory) as a line. 0 or -errno. */
+int control_answer(int fd, json_t *object);

@@ -46,17 +46,22 @@ static json_t *parts(const struct ledger *l)
         return o;
 }
 
+json_t *ledger_counts(const json_int_t n[COUNT_N])
+{
+        return json_pack("{s:I, s:I, s:I, s:I}", "accepted", n[COUNT_ACCEPTED], "refused", n[COUNT_REFUSED],
+                         "unavailable", n[COUNT_UNAVAILABLE], "declined", n[COUNT_DECLINED]);
+}
+
 static json_t *answer_status(struct ledger *l)
 {
         json_t *root = begin(l);
+        json_int_t n[COUNT_N];
 
         if (!root)
                 return NULL;
-        (void)json_object_set_new(root, "counts",
-                                  json_pack("{s:I, s:I, s:I, s:I}", "accepted", (json_int_t)l->counts[COUNT_ACCEPTED],
-                                            "refused", (json_int_t)l->counts[COUNT_REFUSED], "unavailable",
-                                            (json_int_t)l->counts[COUNT_UNAVAILABLE], "declined",
-                                            (json_int_t)l->counts[COUNT_DECLINED]));
+        for (size_t i = 0; i < COUNT_N; i++)
+                n[i] = (json_int_t)l->counts[i];
+        (void)json_object_set_new(root, "counts", ledger_counts(n));
         (void)json_object_set_new(root, "incidents", ledger_incidents(l));
         if (l->outlets)
                 (void)json_object_set_new(root, "outlets", ledger_outlets_status(l->outlets));
@@ -310,35 +315,6 @@ static json_t *answer_explain(struct ledger *l, const struct request *asked)
         return root;
 }
 
-/* Whether the part of a status is of the person's domains, or of none. */
-static bool may_see(const struct ledger_question *q, const json_t *domains, const json_t *value)
-{
-        const char *domain = json_string_value(json_object_get(value, "domain"));
-        const json_t *d;
-        size_t i;
-
-        json_array_foreach ((json_t *)(uintptr_t)domains, i, d)
-                if (domain && strcasecmp(json_string_value(d), domain) == 0)
-                        return true;
-        return !q->domains || !domain;
-}
-
-/* The parts that the person may see; incidents, which are of all domains together, only of all of them. */
-static json_t *answer_person_status(struct ledger *l, const struct ledger_question *q)
-{
-        json_auto_t *all = answer_status(l), *domains = q->domains ? json_loads(q->domains, 0, NULL) : NULL;
-        json_t *shown = json_object(), *part;
-        const char *name;
-
-        if (q->domains)
-                (void)json_object_del(all, "incidents");
-        json_object_foreach (json_object_get(all, "parts"), name, part)
-                if (may_see(q, domains, json_object_get(part, "value")))
-                        (void)json_object_set(shown, name, part);
-        (void)json_object_set_new(all, "parts", shown);
-        return json_incref(all);
-}
-
 /* Records by the exact id, or of the exact name: no beginnings, and no names that are like it. */
 static int find_exact(struct ledger *l, const struct ledger_question *q, json_t *list, const char **ret_by,
                       struct error *err)
@@ -364,8 +340,14 @@ json_t *ledger_answer_person(struct ledger *l, const struct ledger_question *q)
         size_t i;
         int r;
 
-        if (q->status)
-                return answer_person_status(l, q);
+        if (q->status) {
+                json_auto_t *domains = q->domains ? json_loads(q->domains, 0, NULL) : NULL;
+
+                root = answer_status(l);
+                if (q->domains)
+                        ledger_share_status(l, root, domains);
+                return root;
+        }
         root = begin(l);
         list = json_array();
         r = find_exact(l, q, list, &by, &err);

@@ -60,8 +60,9 @@ struct ledger {
         uint8_t hash_key[NAME_HASH_KEY_LEN];
         size_t n_status;
         struct ledger_status status[LEDGER_STATUS_MAX];
-        int64_t since;            /* when this process started */
-        uint64_t counts[COUNT_N]; /* since then */
+        int64_t since;                                   /* when this process started */
+        uint64_t counts[COUNT_N];                        /* since then */
+        uint64_t counts_of[CONFIG_DOMAINS_MAX][COUNT_N]; /* the same of each domain of the configuration */
 };
 
 /* question.c: FRAME_QUERY: notes who asks what, and answers the validator. */
@@ -76,6 +77,13 @@ struct ledger_question {
 };
 /* answer.c: the answer, as ledger_answer's. */
 json_t *ledger_answer_person(struct ledger *l, const struct ledger_question *q);
+
+/* answer.c: how many sign-ins ended in which way, as an object. */
+json_t *ledger_counts(const json_int_t n[COUNT_N]);
+
+/* share.c: what of a status (ledger_answer's, owned by the caller and changed) a person of these domains (a JSON array)
+ * may know: the parts of those domains, and of all others only what names no domain and counts nothing. */
+void ledger_share_status(const struct ledger *l, json_t *status, const json_t *domains);
 
 /* answer.c: the answer to a request, an object with "ok". NULL: no memory. */
 json_t *ledger_answer(struct ledger *l, const struct request *request);

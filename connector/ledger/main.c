@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -64,20 +65,38 @@ static void on_share(void *arg, const char *key, const char *text)
 
 /* ---- frames of validator and link ---- */
 
-static void count(struct ledger *l, const struct msg_in *m)
+/* How a sign-in ended: one of COUNT_; COUNT_N for none of them. */
+static size_t count_of(const struct msg_in *m)
 {
         static const char *const verdicts[] = {"accepted", "refused", "unavailable"};
-        char verdict[16];
+        char word[16] = "";
+        size_t i = 0;
 
         if (msg_has(m, R_DECLINED))
-                l->counts[msg_get_str(m, R_DECLINED, verdict, sizeof(verdict)) == 0 &&
-                                          strcmp(verdict, DECLINED_LOST) == 0
-                                  ? COUNT_UNAVAILABLE
-                                  : COUNT_DECLINED]++;
-        else if (msg_get_str(m, R_VERDICT, verdict, sizeof(verdict)) == 0)
-                for (size_t i = 0; i < 3; i++)
-                        if (strcmp(verdict, verdicts[i]) == 0)
-                                l->counts[i]++;
+                return msg_get_str(m, R_DECLINED, word, sizeof(word)) == 0 && strcmp(word, DECLINED_LOST) == 0
+                               ? COUNT_UNAVAILABLE
+                               : COUNT_DECLINED;
+        if (msg_get_str(m, R_VERDICT, word, sizeof(word)) < 0)
+                return COUNT_N;
+        while (i < COUNT_DECLINED && strcmp(word, verdicts[i]) != 0)
+                i++;
+        return i < COUNT_DECLINED ? i : COUNT_N;
+}
+
+/* In all, and of its domain. */
+static void count(struct ledger *l, const struct msg_in *m)
+{
+        const size_t n_domains = l->config->validate.n_domains, end = count_of(m);
+        char realm[256];
+
+        if (end == COUNT_N)
+                return;
+        l->counts[end]++;
+        if (msg_get_str(m, R_REALM, realm, sizeof(realm)) < 0)
+                return;
+        for (size_t i = 0; i < n_domains && i < CONFIG_DOMAINS_MAX; i++)
+                if (strcasecmp(l->config->domains[i].name, realm) == 0)
+                        l->counts_of[i][end]++;
 }
 
 /* A neighbour said what only another process can know: it may have been taken over. */

@@ -32,6 +32,11 @@ static const struct asked {
                  "postern-account.socket",
                  "Let the group postern-web ask: systemctl edit postern-account.socket, and there [Socket] "
                  "SocketGroup=postern-web"},
+        [WEB_ASKED_EVERYWHERE] =
+                {"postern-asker", 40,
+                 "whoever asks the connectors is not there. Set it up, as postern-web(8) says: systemctl enable --now "
+                 "postern-asker.socket",
+                 "Its socket belongs to the group postern-web, of which this page must be"},
 };
 
 struct web_ask {

@@ -53,6 +53,11 @@ static const struct conf_key keys[] = {
         {KEY("control", control), PATH, .initial = "/run/postern/control.sock",
          .help = "The socket of the posternd on this host: control.sock in its runtime_dir. Its control_group must be "
                  "the group of this page (postern-web)."},
+        {KEY("everywhere", everywhere), PATH, .otherwise = "the page shows the connector of this host",
+         .help = "On a helpdesk host, which has no connector: the socket of postern-asker, /run/postern-asker.sock. "
+                 "The "
+                 "page then shows all connectors of the tenant, as that person may see them whose key postern-asker "
+                 "holds (postern-web(8)), and control is not used."},
         {KEY("account", account), PATH, .otherwise = "the page shows no account of the directory",
          .help = "The socket of postern-account, /run/postern-account.sock, by which people on this page see an "
                  "account's "
@@ -103,6 +108,10 @@ static int relate(struct conf_reader *r, struct conf *conf)
 
         if (!c->listen && !c->socket)
                 conf_fault(r, conf, "listen", "neither listen nor socket is given, so nobody could reach the page");
+        if (c->everywhere && c->account)
+                conf_fault(
+                        r, conf, "account",
+                        "with everywhere there is no directory to ask: postern-account belongs to a connector's host");
         if (c->socket && !c->helpdesk_groups && !c->admin_groups)
                 conf_fault(r, conf, "socket",
                            "neither helpdesk_group nor admin_group is given, so nobody would be let in");

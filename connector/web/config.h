@@ -13,6 +13,7 @@
 struct web_config {
         struct conf conf;
         const char *control;                    /* the ledger's socket */
+        const char *everywhere;                 /* or NULL: the socket of postern-asker, which is asked instead */
         const char *account;                    /* or NULL: the socket of postern-account */
         const char *listen;                     /* or NULL: ADDRESS:PORT of loopback, for one-use links */
         const char *admit;                      /* the socket that gives them out */

@@ -1,7 +1,8 @@
 /*
  * postern-web: the helpdesk's page. Options, configuration, sockets; then it shuts itself up and serves.
  *
- * It holds no key of a connector and never sees a password: what it shows, the ledger answers. It never runs as root.
+ * It holds no key and never sees a password: what it shows, the ledger answers, or postern-asker. It never runs as
+ * root.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -29,9 +30,9 @@
 
 static const char help[] = "Usage: postern-web [--config FILE] [--check-config]\n"
                            "\n"
-                           "Serves the helpdesk's page of the connector on this host: how it is, why a sign-in\n"
-                           "failed, what a day was like. Runs in the foreground, as a user of its own, never as\n"
-                           "root. SIGTERM ends it.\n"
+                           "Serves the helpdesk's page of the connector on this host, or on a helpdesk's host of\n"
+                           "all connectors: how they are, why a sign-in failed, what a day was like. Runs in the\n"
+                           "foreground, as a user of its own, never as root. SIGTERM ends it.\n"
                            "\n"
                            "An administrator on this host gets a link for one use by: postern page\n"
                            "Others come through a reverse proxy that signs them in; postern-web(8) shows how.\n"

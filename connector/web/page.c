@@ -11,6 +11,7 @@
 
 #include "base/metrics/metrics.h"
 #include "connector/findings/account.h"
+#include "connector/findings/connectors.h"
 #include "connector/findings/explain.h"
 #include "connector/findings/facts.h"
 #include "connector/findings/finding.h"
@@ -41,10 +42,12 @@ void web_page_begin(struct html *h, const struct web_frame *f)
         if (f->person) {
                 html_put(h, "<nav aria-label=\"Pages\"><ul>");
                 for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
-                        html_put(h,
-                                 strcmp(links[i].path, f->here) == 0 ? "<li><a href=\"{}\" aria-current=\"page\">{}</a>"
-                                                                     : "<li><a href=\"{}\">{}</a>",
-                                 links[i].path, links[i].text);
+                        if (!f->everywhere || strcmp(links[i].path, "/day") != 0)
+                                html_put(h,
+                                         strcmp(links[i].path, f->here) == 0
+                                                 ? "<li><a href=\"{}\" aria-current=\"page\">{}</a>"
+                                                 : "<li><a href=\"{}\">{}</a>",
+                                         links[i].path, links[i].text);
                 html_put(h, "</ul></nav><p class=\"person\">{} ({})</p>", f->person->name,
                          f->person->role == WEB_ADMIN ? "administrator" : "helpdesk");
                 if (f->can_leave)
@@ -263,21 +266,22 @@ static void put_finding(struct html *h, const json_t *finding, long long now)
                  fact_text(finding, "code"), detail[0] ? ": " : "", detail, since ? ", for " : "", since ? age : "");
 }
 
+/* stopped, limited: what these mean. */
+static void put_state(struct html *h, const char *state, const char *stopped, const char *limited)
+{
+        html_put(h, "<p class=\"state {}\" role=\"status\">{}</p>", state,
+                 strcmp(state, "stopped") == 0   ? stopped
+                 : strcmp(state, "limited") == 0 ? limited
+                 : strcmp(state, "warned") == 0  ? "Sign-ins succeed, but something is wrong"
+                                                 : "All is well");
+}
+
 static void put_findings(struct html *h, const json_t *status)
 {
-        static const struct {
-                const char *state, *text;
-        } texts[] = {{"stopped", "No sign-in can succeed here"},
-                     {"limited", "Some sign-ins fail"},
-                     {"warned", "Sign-ins succeed, but something is wrong"},
-                     {"well", "All is well"}};
         json_t *findings = health_findings(status), *finding;
-        const char *state = finding_state(findings);
-        size_t i = 0;
+        size_t i;
 
-        while (i < sizeof(texts) / sizeof(texts[0]) - 1 && strcmp(texts[i].state, state) != 0)
-                i++;
-        html_put(h, "<p class=\"state {}\" role=\"status\">{}</p>", texts[i].state, texts[i].text);
+        put_state(h, finding_state(findings), "No sign-in can succeed here", "Some sign-ins fail");
         if (json_array_size(findings))
                 html_put(h, "<ul class=\"findings\">");
         json_array_foreach (findings, i, finding)
@@ -323,16 +327,18 @@ void web_page_now(struct html *h, const json_t *status, const json_t *counts)
 
 /* ---- a search and its stories ---- */
 
-void web_page_form(struct html *h, const char *what, const char *when)
+void web_page_form(struct html *h, const char *what, const char *when, bool everywhere)
 {
         html_put(h,
                  "<form method=\"post\" action=\"/search\" class=\"search\" role=\"search\">"
-                 "<p><label for=\"what\">User name, or the reference that the user was shown</label>"
+                 "<p><label for=\"what\">{}</label>"
                  "<input id=\"what\" name=\"what\" value=\"{}\" maxlength=\"256\" autocomplete=\"off\" "
                  "spellcheck=\"false\">"
                  "<p><label for=\"when\">About when (optional)</label>"
                  "<input id=\"when\" name=\"when\" type=\"datetime-local\" value=\"{}\">"
                  "<p><button>Search</button></form>",
+                 everywhere ? "User name in full (user@domain, DOMAIN\\user, the SID), or the whole reference"
+                            : "User name, or the reference that the user was shown",
                  what, when);
 }
 
@@ -340,11 +346,12 @@ struct label {
         const char *key, *text;
 };
 
-static const struct label labels[] = {
-        {"result", "Result"},     {"meaning", "Meaning"}, {"remedy", "To do"},  {"user_saw", "User saw"},
-        {"attempt", "Attempt"},   {"when", "When"},       {"user", "User"},     {"user_note", "Note"},
-        {"account", "Account"},   {"service", "Service"}, {"from", "From"},     {"lockout", "Lockout"},
-        {"password", "Password"}, {"codes", "Codes"},     {"detail", "Detail"}, {"id", "Reference"}};
+static const struct label labels[] = {{"result", "Result"},       {"meaning", "Meaning"},   {"remedy", "To do"},
+                                      {"user_saw", "User saw"},   {"attempt", "Attempt"},   {"when", "When"},
+                                      {"user", "User"},           {"user_note", "Note"},    {"account", "Account"},
+                                      {"connector", "Connector"}, {"service", "Service"},   {"from", "From"},
+                                      {"lockout", "Lockout"},     {"password", "Password"}, {"codes", "Codes"},
+                                      {"detail", "Detail"},       {"id", "Reference"}};
 #define N_LABELS (sizeof(labels) / sizeof(labels[0]))
 
 /* Where a name is looked up in the directory; in a body, so that no address holds it. */
@@ -386,46 +393,73 @@ static void put_story(struct html *h, const json_t *record, const json_t *others
 
 static void put_list(struct html *h, const json_t *list, size_t from)
 {
+        const bool everywhere = fact_text(json_array_get(list, 0), "connector")[0] != '\0';
         char when[32];
 
         html_put(h, "<table><thead><tr><th scope=\"col\">When<th scope=\"col\">User<th scope=\"col\">Result<th "
-                    "scope=\"col\">Domain controller<th scope=\"col\">Reference</tr></thead><tbody>");
+                    "scope=\"col\">Domain controller");
+        html_put(h, everywhere ? "<th scope=\"col\">Connector" : "");
+        html_put(h, "<th scope=\"col\">Reference</tr></thead><tbody>");
         for (size_t i = from; i < json_array_size(list); i++) {
                 const json_t *r = json_array_get(list, i);
                 const char *declined = fact_text(r, "declined");
 
                 fact_time(fact_number(r, "wall", 0), when, sizeof(when));
-                html_put(h, "<tr class=\"{}\"><td>{}<td>{}<td>{}: {}<td>{}<td><a href=\"/sign-in/{}\">{}</a></tr>",
-                         fact_text(r, "verdict"), when, fact_user(r),
-                         declined[0] ? "declined" : fact_text(r, "verdict"),
-                         declined[0] ? declined : fact_text(r, "reason"), fact_text(r, "dc"), fact_text(r, "id"),
-                         fact_text(r, "id"));
+                html_put(h, "<tr class=\"{}\"><td>{}<td>{}<td>{}: {}<td>{}", fact_text(r, "verdict"), when,
+                         fact_user(r), declined[0] ? "declined" : fact_text(r, "verdict"),
+                         declined[0] ? declined : fact_text(r, "reason"), fact_text(r, "dc"));
+                if (everywhere)
+                        html_put(h, "<td>{}", fact_text(r, "connector"));
+                html_put(h, "<td><a href=\"/sign-in/{}\">{}</a></tr>", fact_text(r, "id"), fact_text(r, "id"));
         }
         html_put(h, "</tbody></table>");
 }
 
-void web_page_found(struct html *h, const char *what, const json_t *answer, const json_t *others, bool account)
+static void put_sentences(struct html *h, const char *heading, json_t *texts)
 {
-        const json_t *list = json_object_get(answer, "records");
+        const json_t *text;
+        size_t i;
+
+        if (json_array_size(texts))
+                html_put(h, "<section><h2>{}</h2><ul>", heading);
+        json_array_foreach (texts, i, text)
+                html_put(h, "<li>{}", json_string_value(text));
+        if (json_array_size(texts))
+                html_put(h, "</ul></section>");
+        json_decref(texts);
+}
+
+static void put_absence(struct html *h, const struct web_found *f)
+{
+        const bool everywhere = json_object_get(f->answer, "everywhere") != NULL;
+
+        html_put(
+                h,
+                "<p class=\"state stopped\" role=\"status\">Nothing is known of {} {}.</p><p>{} What no connector had, "
+                "the relay knows: <code>postern tenant trace</code> on the tenant admin's machine.</p>",
+                f->what[0] ? f->what : "that time", everywhere ? "where an answer came from" : "at this connector",
+                everywhere ? "Only the exact reference, user@domain, DOMAIN\\user or SID is looked for, within the "
+                             "domains that the roster gives this page."
+                           : "If the tenant has several connectors, ask the others, too.");
+        put_sentences(h, "How far back the records go", connectors_reach(f->answer));
+        if (f->account && f->what[0])
+                put_account_form(h, f->what);
+}
+
+void web_page_found(struct html *h, const struct web_found *f)
+{
+        const json_t *list = json_object_get(f->answer, "records");
         const size_t n = json_array_size(list);
-        const char *found_by = fact_text(answer, "found_by");
+        const char *found_by = f->listed ? "" : fact_text(f->answer, "found_by");
 
         if (!n) {
-                html_put(
-                        h,
-                        "<p class=\"state stopped\" role=\"status\">Nothing is known of {} at this connector.</p><p>If "
-                        "the "
-                        "tenant has several connectors, ask the others, too. What no connector had, the relay knows: "
-                        "<code>postern tenant trace</code> on the tenant admin's machine.</p>",
-                        what[0] ? what : "that time");
-                if (account && what[0])
-                        put_account_form(h, what);
+                put_absence(h, f);
         } else if (strcmp(found_by, "id") == 0) {
                 for (size_t i = 0; i < n; i++)
-                        put_story(h, json_array_get(list, i), i ? NULL : others, account);
+                        put_story(h, json_array_get(list, i), i ? NULL : f->others, f->account);
         } else if (strcmp(found_by, "user") == 0) {
                 html_put(h, "<h2>The latest sign-in</h2>");
-                put_story(h, json_array_get(list, 0), others, account);
+                put_story(h, json_array_get(list, 0), f->others, f->account);
                 if (n > 1) {
                         html_put(h, "<h2>Before that</h2>");
                         put_list(h, list, 1);
@@ -433,6 +467,55 @@ void web_page_found(struct html *h, const char *what, const json_t *answer, cons
         } else {
                 put_list(h, list, 0);
         }
+        put_sentences(h, "Whose answer is missing", connectors_missing(f->answer));
+}
+
+/* ---- all connectors ---- */
+
+static void put_connector(struct html *h, const json_t *c)
+{
+        const json_t *rows = json_object_get(c, "rows"), *row;
+        size_t i;
+
+        html_put(h, "<section><h2>{} <span class=\"state {}\">{}</span></h2><dl>", fact_text(c, "name"),
+                 json_is_true(json_object_get(c, "well")) ? "well" : "stopped", fact_text(c, "state"));
+        json_array_foreach ((json_t *)(uintptr_t)rows, i, row)
+                html_put(h, "<dt>{}<dd>{}", fact_text(row, "label"), fact_text(row, "text"));
+        html_put(h, "</dl></section>");
+}
+
+static void put_findings_of(struct html *h, const json_t *c, long long now)
+{
+        const json_t *findings = json_object_get(c, "findings"), *finding;
+        size_t i;
+
+        if (json_array_size(findings))
+                html_put(h, "<h2>At {}</h2><ul class=\"findings\">", fact_text(c, "name"));
+        json_array_foreach ((json_t *)(uintptr_t)findings, i, finding)
+                put_finding(h, finding, now);
+        if (json_array_size(findings))
+                html_put(h, "</ul>");
+}
+
+void web_page_connectors(struct html *h, const json_t *answer)
+{
+        const long long now = fact_number(answer, "now", 0);
+        json_auto_t *told = connectors_told(answer);
+        const json_t *c;
+        char when[32];
+        size_t i;
+
+        fact_time(now, when, sizeof(when));
+        html_put(h, "<p class=\"asof\">As of <time>{}</time></p>", when);
+        put_state(h, connectors_state(told), "No connector takes sign-ins",
+                  "Sign-ins succeed, but not at every connector");
+        put_sentences(h, "Whose answer is missing", connectors_missing(answer));
+        json_array_foreach (told, i, c)
+                put_findings_of(h, c, now);
+        html_put(h, "<div class=\"parts\">");
+        json_array_foreach (told, i, c)
+                put_connector(h, c);
+        html_put(h, "</div>");
 }
 
 /* ---- an account ---- */

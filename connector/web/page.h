@@ -19,7 +19,8 @@ struct web_frame {
         const char *here;    /* the path that the navigation marks; "" for none */
         const char *heading; /* of this page */
         const struct web_person *person;
-        bool can_leave; /* the person came by a link, so there is a session to end */
+        bool can_leave;  /* the person came by a link, so there is a session to end */
+        bool everywhere; /* the page is of all connectors */
 };
 void web_page_begin(struct html *h, const struct web_frame *frame);
 void web_page_end(struct html *h);
@@ -27,12 +28,21 @@ void web_page_end(struct html *h);
 /* What is renewed while one looks: findings, the last hour, domain controllers, the parts. counts answers a
  * report on the last hour in minutes. */
 void web_page_now(struct html *h, const json_t *status, const json_t *counts);
+/* The same of all connectors, by everywhere_ask's answer to "status". */
+void web_page_connectors(struct html *h, const json_t *answer);
 /* The form, filled in with what was asked before. */
-void web_page_form(struct html *h, const char *what, const char *when);
-/* What was found: one story where it is one sign-in, else a list of links, the newest with its story. */
-/* others: the sign-ins of the user of the one whose story is told (explain_others), or NULL. account: whether the
- * directory can be asked about an account. */
-void web_page_found(struct html *h, const char *what, const json_t *answer, const json_t *others, bool account);
+void web_page_form(struct html *h, const char *what, const char *when, bool everywhere);
+
+struct web_found {
+        const char *what;
+        const json_t *answer; /* of one ledger, or of all */
+        const json_t *others; /* the sign-ins of the user of the one whose story is told (explain_others), or NULL */
+        bool account;         /* the directory can be asked about an account */
+        bool listed;          /* it was looked for by time: no story is told */
+};
+/* What was found: one story where it is one sign-in, else a list of links, the newest with its story; and of all
+ * connectors who is missing in it. */
+void web_page_found(struct html *h, const struct web_found *found);
 /* What postern-account answered about a name; failed: the user's latest refused sign-in, or NULL. */
 void web_page_account(struct html *h, const char *what, const json_t *answer, const json_t *failed, long long now);
 /* A day, from one midnight to before the next; whose sign-ins were refused most is shown where the report tells it. */

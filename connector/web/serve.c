@@ -1,5 +1,6 @@
 /*
- * Requests of the page: the routes, and the ledger and the reader of accounts asked for what is shown.
+ * Requests of the page: the routes, and the ledger (or all of them, by postern-asker) and the reader of accounts asked
+ * for what is shown.
  *
  * Invariant: what is looked up travels in bodies, never in an address, but for a sign-in's id. Who is let in: gate.c.
  */
@@ -79,6 +80,7 @@ static void visit_answer(struct visit *v)
                                         .here = v->here,
                                         .heading = v->heading,
                                         .person = &v->person,
+                                        .everywhere = v->front->web->config->everywhere != NULL,
                                         .can_leave = !v->front->proxied};
 
         if (!v->part)
@@ -117,17 +119,21 @@ static void on_answer(void *arg, const json_t *answer, const char *why)
 static void visit_ask_of(struct visit *v, enum web_asked whom, json_t *request)
 {
         const struct web *web = v->front->web;
-        const char *socket = whom == WEB_ASKED_READER ? web->config->account : web->config->control, *why = NULL;
+        const char *const sockets[] = {[WEB_ASKED_LEDGER] = web->config->control,
+                                       [WEB_ASKED_READER] = web->config->account,
+                                       [WEB_ASKED_EVERYWHERE] = web->config->everywhere};
+        const bool told = whom == WEB_ASKED_EVERYWHERE || (whom == WEB_ASKED_LEDGER && web->is_known);
+        const char *why = NULL;
         struct question *q = &v->questions[v->n++];
 
         q->visit = v;
-        if (request && whom == WEB_ASKED_LEDGER && web->is_known && utf8_valid(v->person.name, strlen(v->person.name)))
+        if (request && told && utf8_valid(v->person.name, strlen(v->person.name)))
                 (void)json_object_set_new(request, "person", json_string(v->person.name));
         if (!request)
                 why = "What you looked for is not valid text.";
         else if (web->n_asks >= ASKS_MAX)
                 why = "Too many look things up at once. Try again.";
-        else if (web_ask_new(&q->ask, web->loop, whom, socket, request, on_answer, q) < 0)
+        else if (web_ask_new(&q->ask, web->loop, whom, sockets[whom], request, on_answer, q) < 0)
                 why = "Memory is short.";
         if (!why) {
                 v->front->web->n_asks++;
@@ -140,7 +146,7 @@ static void visit_ask_of(struct visit *v, enum web_asked whom, json_t *request)
 
 static void visit_ask(struct visit *v, json_t *request)
 {
-        visit_ask_of(v, WEB_ASKED_LEDGER, request);
+        visit_ask_of(v, v->front->web->config->everywhere ? WEB_ASKED_EVERYWHERE : WEB_ASKED_LEDGER, request);
 }
 
 /* A visit of an admitted person, whose questions follow; NULL: it was answered. */
@@ -178,11 +184,39 @@ static json_t *report_request(long long since, long long until, long long step)
 
 static void render_now(struct html *h, const struct visit *v)
 {
+        const bool everywhere = v->front->web->config->everywhere != NULL;
+
         if (!v->part)
-                html_put(h, "<div id=\"live\" data-every=\"5\">");
-        web_page_now(h, v->questions[0].answer, v->questions[1].answer);
+                html_put(h, "<div id=\"live\" data-every=\"{d}\">",
+                         (long long)(everywhere ? WEB_EVERY_EVERYWHERE_S : WEB_EVERY_S));
+        if (everywhere)
+                web_page_connectors(h, v->questions[0].answer);
+        else
+                web_page_now(h, v->questions[0].answer, v->questions[1].answer);
         if (!v->part)
                 html_put(h, "</div>");
+}
+
+static void keep_status(struct visit *v)
+{
+        struct web *web = v->front->web;
+
+        json_decref(web->status);
+        web->status = json_incref(v->questions[0].answer);
+        web->status_at = loop_now(web->loop);
+}
+
+/* How all connectors are, as somebody was told just before, or asked anew. */
+static void ask_all_status(struct visit *v)
+{
+        const struct web *web = v->front->web;
+
+        if (web->status && loop_now(web->loop) - web->status_at < WEB_STATUS_MS) {
+                v->questions[v->n++] = (struct question){.visit = v, .answer = json_incref(web->status)};
+                return;
+        }
+        v->next = keep_status;
+        visit_ask(v, json_pack("{s:s}", "do", "status"));
 }
 
 static void show_now(struct web_front *f, struct http_req *r, bool part)
@@ -193,8 +227,12 @@ static void show_now(struct web_front *f, struct http_req *r, bool part)
                 return;
         const long long now = loop_wall(f->web->loop), since = now - now % WEB_MINUTE_S - WEB_HOUR_S + WEB_MINUTE_S;
         v->part = part;
-        visit_ask(v, json_pack("{s:s}", "do", "status"));
-        visit_ask(v, report_request(since, now + 1, WEB_MINUTE_S));
+        if (f->web->config->everywhere) {
+                ask_all_status(v);
+        } else {
+                visit_ask(v, json_pack("{s:s}", "do", "status"));
+                visit_ask(v, report_request(since, now + 1, WEB_MINUTE_S));
+        }
         visit_wait(v);
 }
 
@@ -210,9 +248,15 @@ static void page_now_part(void *arg, struct http_req *r)
 
 static void render_story(struct html *h, const struct visit *v)
 {
-        const json_t *others = v->n > 1 ? json_object_get(v->questions[1].answer, "records") : NULL;
+        const struct web_found found = {
+                .what = v->what,
+                .answer = v->questions[0].answer,
+                .others = v->n > 1 ? json_object_get(v->questions[1].answer, "records") : NULL,
+                .account = v->front->web->config->account != NULL,
+                .listed = v->when[0] != '\0',
+        };
 
-        web_page_found(h, v->what, v->questions[0].answer, others, v->front->web->config->account != NULL);
+        web_page_found(h, &found);
 }
 
 /* For a story: the user's other sign-ins, without which it is told, too. */
@@ -220,7 +264,9 @@ static void ask_others(struct visit *v)
 {
         const json_t *answer = v->questions[0].answer, *r = json_array_get(json_object_get(answer, "records"), 0);
         const char *found_by = fact_text(answer, "found_by");
-        json_t *request = r && found_by[0] ? explain_others(r, strcmp(found_by, "user") == 0 ? v->what : NULL) : NULL;
+        json_t *request = r && found_by[0] && !v->when[0]
+                                  ? explain_others(r, strcmp(found_by, "user") == 0 ? v->what : NULL)
+                                  : NULL;
 
         v->optional = true;
         if (request)
@@ -229,7 +275,7 @@ static void ask_others(struct visit *v)
 
 static void render_search(struct html *h, const struct visit *v)
 {
-        web_page_form(h, v->what, v->when);
+        web_page_form(h, v->what, v->when, v->front->web->config->everywhere != NULL);
         if (v->n)
                 render_story(h, v);
 }
@@ -285,6 +331,13 @@ static void page_found(void *arg, struct http_req *r)
                 web_gate_fault(arg, r, 400,
                                "The form cannot be read: a name has at most 256 bytes of valid text, a time is a "
                                "date and a time of day.");
+                visit_free(v);
+                return;
+        }
+        if (v->front->web->config->everywhere && v->when[0] && !v->what[0]) {
+                web_gate_fault(arg, r, 400,
+                               "A time alone finds nothing here: all connectors are asked for the sign-ins of a user "
+                               "whom you name. Give the name as well.");
                 visit_free(v);
                 return;
         }
@@ -360,6 +413,14 @@ static void show_day(struct web_front *f, struct http_req *r, const char *date)
         if (!v)
                 return;
         (void)localtime_r(&now, &tm);
+        if (f->web->config->everywhere) {
+                web_gate_fault(
+                        f, r, 404,
+                        "A day's history is one connector's: open the page of a connector's host. This page asks "
+                        "all connectors, for how they are and for the sign-ins of a user.");
+                visit_free(v);
+                return;
+        }
         const char *end = date ? strptime(date, "%Y-%m-%d", &tm) : "";
         tm.tm_hour = tm.tm_min = tm.tm_sec = 0;
         tm.tm_isdst = -1;
@@ -558,6 +619,8 @@ void web_serve_free(struct web *web)
         web->direct.http = http_free(web->direct.http);
         web->proxy.http = http_free(web->proxy.http);
         web->access = web_access_free(web->access);
+        json_decref(web->status);
+        web->status = NULL;
 }
 
 void web_serve_at(struct web *web, const char *host, uint16_t port)

@@ -3,9 +3,15 @@
  */
 #pragma once
 
+#include <jansson.h>
+
 #include "connector/web/access.h"
 #include "connector/web/config.h"
 #include "queue/http/http.h"
+
+#define WEB_STATUS_MS 30000
+#define WEB_EVERY_S 5             /* the page of this host's connector renews itself */
+#define WEB_EVERY_EVERYWHERE_S 60 /* that of all connectors does */
 
 /* A way in. */
 struct web_front {
@@ -22,7 +28,11 @@ struct web {
         struct web_front direct, proxy; /* http is NULL where it is not configured */
         uid_t proxy_uid;
         bool is_known;   /* the ledger knows this process' user, and tells it names by number */
-        unsigned n_asks; /* that the ledger has not answered */
+        unsigned n_asks; /* that were not answered yet */
+        /* With `everywhere`: how all connectors were, for whoever looks within WEB_STATUS_MS. A question takes one of
+         * the 30 that the person's key has in a minute. */
+        json_t *status; /* or NULL */
+        uint64_t status_at;
 };
 
 /* Makes web's servers; who listens for them is the caller's business. direct's origin is set once its port is known. */

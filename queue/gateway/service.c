@@ -1,5 +1,5 @@
 /*
- * Reading service.json. Who writes it is `postern service` (connector/cli/service-store.c).
+ * Reading service.json. Who writes it is `postern service` (connector/person/service-store.c).
  */
 #include "queue/gateway/service.h"
 

@@ -21,7 +21,7 @@
 
 #include "base/core/secret.h"
 #include "base/core/text.h"
-#include "connector/cli/service-store.h"
+#include "connector/person/service-store.h"
 #include "queue/client/client.h"
 
 #define USERS_MAX 1024

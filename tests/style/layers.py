@@ -8,7 +8,7 @@ import re
 import sys
 
 # Room -> the rooms that its files may include, besides itself: CONTRIBUTING.md shows the rooms. A name that ends in / stands
-# for each room below it. The rooms of processes (link, validator, ledger, keyholder, supervisor, cli; the gateway's doors,
+# for each room below it. The rooms of processes (link, validator, ledger, keyholder, supervisor, asker, cli; the gateway's doors,
 # sealer, link, supervisor) are in nobody's list.
 BASE = ['certs/base/']
 MAY_INCLUDE = {
@@ -51,9 +51,11 @@ MAY_INCLUDE = {
     'connector/link': ['certs/', 'queue/wire', 'queue/link', 'connector/frames', 'connector/conf'],
     'connector/validator': ['certs/', 'validate/types', 'validate/op', 'queue/wire', 'connector/frames', 'connector/conf'],
     'connector/ledger': ['certs/', 'validate/types', 'queue/http', 'connector/frames', 'connector/conf', 'connector/findings'],
-    'connector/account': ['certs/', 'validate/types', 'connector/conf'],
+    'connector/account': ['certs/', 'validate/types', 'connector/frames', 'connector/conf'],
+    'connector/person': ['certs/', 'queue/wire', 'queue/seal', 'queue/client', 'connector/findings'],
+    'connector/asker': ['certs/', 'queue/wire', 'queue/seal', 'queue/client', 'connector/frames', 'connector/findings', 'connector/person'],
     'connector/supervisor': ['certs/', 'connector/frames', 'connector/conf'],
-    'connector/cli': ['certs/', 'validate/types', 'validate/op', 'queue/wire', 'queue/seal', 'queue/client', 'connector/frames', 'connector/conf', 'connector/findings'],
+    'connector/cli': ['certs/', 'validate/types', 'validate/op', 'queue/wire', 'queue/seal', 'queue/client', 'connector/frames', 'connector/conf', 'connector/findings', 'connector/person'],
     'connector/sandbox': ['certs/', 'validate/types', 'validate/op', 'validate/fake', 'queue/wire', 'queue/seal', 'queue/client', 'queue/http',
                           'queue/relay', 'connector/frames', 'connector/conf'],
     'connector/web': BASE + ['validate/types', 'queue/http', 'connector/frames', 'connector/findings'],

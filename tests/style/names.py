@@ -12,7 +12,7 @@ import sys
 
 WORDS = {
     'certs/base/conf': 'conf',
-    'certs/base/core': 'admin b64u buffer ca_bundle closep equal error fd file freep hex id log pairs secret '
+    'certs/base/core': 'admin b64u buffer ca_bundle closep equal error fd file freep hex id log pairs rate_file secret '
                        'secure sid_from sid_is sid_skip sid_text table text typed utf8 wipe',
     'certs/base/dns': 'address dns',
     'certs/base/ipc': 'frame ipc loop msg',
@@ -27,12 +27,13 @@ WORDS = {
     'certs/keys': 'key keyholder tls',
     'certs/trust': 'announcement claims domain_sid roster sid_of statement tenant_valid',
     'connector/account': 'lookup places reading ticket',
-    'connector/cli': 'account_ask account_judge check_add check_dcs check_poll check_say cli cmd everywhere folder hardware '
-                     'offline pending person prompt public secrets scrub service startup tar tasks tenant trial view when',
+    'connector/cli': 'account_ask account_judge check_add check_dcs check_poll check_say cli cmd '
+                     'offline pending person prompt secrets scrub service startup tar tasks tenant trial view when',
     'connector/conf': 'check config domains enrolment item',
-    'connector/findings': 'account_counters account_facts account_findings explain fact finding glossary health history hop looks readiness status',
-    'connector/frames': 'control_ask frame_may name_hash name_mask part posternd sid',
+    'connector/findings': 'account_counters account_facts account_findings connectors explain fact finding glossary health history hop looks readiness status',
+    'connector/frames': 'control_answer control_ask control_question frame_may name_hash name_mask part posternd sid',
     'connector/keyholder': 'pkcs11 tpm2',
+    'connector/person': 'everywhere folder hardware public_write service_public service_store',
     'connector/ledger': 'control ledger request_do request_is request_parse',
     'connector/link': 'bridge lines renewal',
     'connector/sandbox': 'sandbox',

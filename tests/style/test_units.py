@@ -10,7 +10,8 @@ import tempfile
 import unittest
 
 SOURCE, BUILD = sys.argv[1:3]
-UNITS = {'postern-account@.service': 2.0, 'postern-metrics.service': 2.0, 'postern.service': 2.0, 'postern-relay.service': 2.0, 'postern-gateway.service': 2.0, 'postern-web.service': 2.0}
+UNITS = {'postern-account@.service': 2.0, 'postern-metrics.service': 2.0, 'postern.service': 2.0, 'postern-relay.service': 2.0, 'postern-gateway.service': 2.0, 'postern-web.service': 2.0,
+         'postern-asker@.service': 2.0}
 EXPLAINED = ('CapabilityBoundingSet=CAP', 'AmbientCapabilities=CAP', 'RestrictAddressFamilies=', 'SystemCallFilter=@')
 
 # Connects as each user to 127.0.0.2 (anybody) and 127.0.0.1 (a domain controller).

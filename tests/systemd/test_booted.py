@@ -133,7 +133,7 @@ class Booted(unittest.TestCase):
     # -- before the enrolment --
 
     def test_10_exposure(self):
-        for unit in ('postern.service', 'postern-relay.service', 'postern-web.service', 'postern-gateway.service', 'postern-account@1.service', 'postern-metrics.service'):
+        for unit in ('postern.service', 'postern-relay.service', 'postern-web.service', 'postern-gateway.service', 'postern-account@1.service', 'postern-asker@1.service', 'postern-metrics.service'):
             said = self.m.run('systemd-analyze', 'security', '--no-pager', unit).stdout
             exposure = float(re.search(r'exposure level for \S+: ([0-9.]+)', said)[1])
             print(unit, exposure)

@@ -12,6 +12,8 @@ from test_ledger import N, LedgerCase, frame, send, wait_for
 
 
 class Question(LedgerCase):
+    CONFIG = b'[domain partner.example]\ndcs = dc1.partner.example\n'
+
     def found(self, ident, **query):
         """What the ledger answers: an object, or None where it says that there is no answer."""
         send(self.validator, frame('FRAME_QUERY', TAG_SEQ=7, TAG_ID=ident, TAG_PERSON='frida', TAG_KID='K' * 43, **query))
@@ -82,15 +84,45 @@ class Question(LedgerCase):
             got = self.found('question-00000000002', TAG_OP='log', TAG_WHAT='alice@corp.example', TAG_LIMIT=limit)
             self.assertEqual(len(got['records']) if n != 'cut' else ('cut' in got and 'cut'), n)
 
+    # What each part may say of the connector, and where the affairs of other domains could hide in it.
+    PARTS = {
+        'validator': {'name': 'north', 'in_roster': True, 'services': 1, 'keys': True, 'in_flight': 4242, 'undelivered': 4242, 'dcs_left_out': 4242,
+                      'clock': {'state': 'wrong', 'detail': 'dc7.partner.example differs by 300 s'},
+                      'guard': {'mode': 'on', 'throttled': 4242, 'repeated': 4242, 'names': 4242, 'failures': 4242}},
+        'link': {'state': 'up', 'relay': 'https://relay.example', 'requests': 4242, 'verdicts': 4242, 'in_hand': 4242, 'news': 'partner.example',
+                 'nodes': [{'relay': 'https://relay.example', 'state': 'up', 'in_hand': 4242, 'undelivered': 4242}]}}
+    SUPERVISOR = {'state': 'running', 'version': '1', 'reload_refused': 'postern.conf:9: dcs of partner.example', 'reload_at': 5,
+                  'keytabs': {'partner.example': 'wrong', 'Corp.Example': 'old'}, 'outlets': {'events_file': 'x.partner.example'}, 'why': 'partner.example'}
+
     def test_status_of_their_domains(self):
         for domain in ('corp.example', 'partner.example'):
             send(self.validator, frame('FRAME_STATUS', TAG_NAME=f'domain:{domain}', TAG_TEXT=json.dumps({'domain': domain, 'ready': True})))
-        got = wait_for('the parts are there', lambda: (lambda a: a if 'domain:partner.example' in a['parts'] else None)(
+        for name, value in self.PARTS.items():
+            send(self.link if name == 'link' else self.validator, frame('FRAME_STATUS', TAG_NAME=name, TAG_TEXT=json.dumps(value)))
+        send(self.control, frame('FRAME_SHARE', TAG_NAME='process:supervisor', TAG_TEXT=json.dumps(self.SUPERVISOR)))
+        for number, realm in enumerate(('corp.example', 'CORP.example', 'partner.example', None, 'else.example')):
+            self.sign_in(number, realm)
+        self.known(5)
+        want = {'domain:corp.example', 'domain:partner.example', 'validator', 'link', 'process:supervisor'}
+        got = wait_for('the parts are there', lambda: (lambda a: a if want <= set(a['parts']) else None)(
             self.found('question-00000000001', TAG_OP='status')))
         self.assertIn('incidents', got)
+        self.assertEqual(got['counts']['refused'], 5)
+        self.assertIn('4242', json.dumps(got))
         got = self.found('question-00000000002', TAG_OP='status', TAG_DOMAINS='corp.example\n')
         self.assertEqual([p for p in got['parts'] if p.startswith('domain:')], ['domain:corp.example'])
-        self.assertNotIn('incidents', got)
+        self.assertEqual(got['counts'], {'accepted': 0, 'refused': 2, 'unavailable': 0, 'declined': 0})
+        for word in ('4242', 'partner', 'incidents', 'outlets', 'else.example'):
+            self.assertNotIn(word, json.dumps(got))
+        # what is true of the whole connector is still there, and what cannot be told is said to be elsewhere
+        parts = {name: part['value'] for name, part in got['parts'].items()}
+        self.assertEqual((parts['validator']['name'], parts['validator']['clock']['state'], parts['link']['nodes'][0]['state']), ('north', 'wrong', 'up'))
+        self.assertEqual(parts['process:supervisor']['keytabs'], {'Corp.Example': 'old'})
+        for told in (parts['validator']['clock']['detail'], parts['process:supervisor']['reload_refused']):
+            self.assertIn('postern status', told)
+        self.assertTrue(got['parts']['validator']['since'])
+        # the ledger's own is as it was
+        self.assertIn('dc7.partner.example', json.dumps(self.found('question-00000000003', TAG_OP='status')['parts']['validator']))
 
     def test_what_is_noted(self):
         self.sign_in(1, 'corp.example')

@@ -1,10 +1,10 @@
 /*
- * The command line's own keyholder: lives as long as the key that it was started for.
+ * A process's own keyholder: lives as long as the key that it was started for.
  *
- * Invariant: a PIN comes from the URI's file or from the terminal, and goes to the holder on a descriptor;
+ * Invariant: a PIN comes from the URI's file or from a person, and goes to the holder on a descriptor;
  * one that was refused is not tried again by the same command.
  */
-#include "connector/cli/hardware.h"
+#include "connector/person/hardware.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +17,6 @@
 
 #include "certs/keys/key-holder.h"
 #include "certs/keys/key-uri.h"
-#include "connector/cli/prompt.h"
 #include "base/process/program.h"
 
 #define NEXT_TRIES 100
@@ -101,25 +100,11 @@ static int open_or_make(const struct attempt *a, bool make, struct key **ret_key
         return r == -ENOENT && make ? attempt(a, true, ret_key, err) : r;
 }
 
-/* The PIN from a person, for a URI that names no file of it. */
-static int ask_pin(int *ret_fd, struct error *err)
-{
-        struct secret *pin = NULL;
-        int r = prompt_secret("PIN of the token: ", &pin, err);
-
-        if (r > 0)
-                return error_fail(err, -EINVAL, "the PIN is empty");
-        if (r < 0)
-                return r;
-        *ret_fd = memfd(secret_text(pin), secret_len(pin), err);
-        secret_free(pin);
-        return *ret_fd < 0 ? *ret_fd : 0;
-}
-
 int hardware_key(const struct hardware_request *request, struct key **ret_key, struct buffer *name, struct error *err)
 {
         _cleanup_(closep) int pin = -1;
         struct attempt a = {.reference = request->reference, .name = name};
+        struct secret *given = NULL;
         int r = find_pin(request->reference, &pin, err);
 
         if (r < 0)
@@ -128,9 +113,12 @@ int hardware_key(const struct hardware_request *request, struct key **ret_key, s
         r = open_or_make(&a, request->make, ret_key, err);
         if (r != -EPERM || pin >= 0 || !request->ask)
                 return r;
-        r = ask_pin(&pin, err);
-        a.pin_fd = pin;
-        return r < 0 ? r : open_or_make(&a, request->make, ret_key, err);
+        r = request->ask(&given, err);
+        if (r < 0)
+                return r;
+        a.pin_fd = pin = memfd(secret_text(given), secret_len(given), err);
+        secret_free(given);
+        return pin < 0 ? pin : open_or_make(&a, request->make, ret_key, err);
 }
 
 /* ---- the next one ---- */

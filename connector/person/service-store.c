@@ -4,7 +4,7 @@
  * Invariant: the private key is written once (0600) and never overwritten; service.pub.json and person.pub.json hold
  * nothing secret.
  */
-#include "connector/cli/service-store.h"
+#include "connector/person/service-store.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -14,7 +14,7 @@
 #include "certs/jose/jose.h"
 #include "base/core/admin-text.h"
 #include "base/core/text.h"
-#include "connector/cli/folder.h"
+#include "connector/person/folder.h"
 #include "queue/client/client.h"
 
 static const struct {

@@ -1,7 +1,7 @@
 /*
  * Private keys of people: where they are at rest. A file is written once and never overwritten.
  */
-#include "connector/cli/key-file.h"
+#include "connector/person/key-file.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -9,15 +9,15 @@
 #include "base/core/buffer.h"
 #include "base/core/cleanup.h"
 #include "base/core/text.h"
-#include "connector/cli/hardware.h"
+#include "connector/person/hardware.h"
 
 #define KEY_TEXT_MAX 16384
 
 /* A key in a token or TPM; the file gets what names it. */
-static int make_in_hardware(const char *path, const char *uri, struct key **ret_key, struct error *err)
+static int make_in_hardware(const struct folder_key *file, const char *uri, struct key **ret_key, struct error *err)
 {
         _cleanup_(buffer_free) struct buffer text = BUFFER(KEY_TEXT_MAX);
-        const struct hardware_request request = {.reference = uri, .make = true, .ask = true};
+        const struct hardware_request request = {.reference = uri, .make = true, .ask = file->ask};
         int r;
 
         if (!hardware_named(uri))
@@ -25,30 +25,30 @@ static int make_in_hardware(const char *path, const char *uri, struct key **ret_
                                   "%s names no key in hardware: it begins neither with pkcs11: nor with tpm2: "
                                   "nor with handle:",
                                   uri);
-        if (access(path, F_OK) == 0)
-                return error_fail(err, -EEXIST, "%s: exists already; a key file is never overwritten", path);
+        if (access(file->path, F_OK) == 0)
+                return error_fail(err, -EEXIST, "%s: exists already; a key file is never overwritten", file->path);
         r = hardware_key(&request, ret_key, &text, err);
-        return r < 0 ? r : file_write_atomic(path, text.data, text.len, 0600, err);
+        return r < 0 ? r : file_write_atomic(file->path, text.data, text.len, 0600, err);
 }
 
-int folder_key_make(const char *path, const char *uri, const char *passphrase, struct key **ret_key, struct error *err)
+int folder_key_make(const struct folder_key *file, const char *uri, struct key **ret_key, struct error *err)
 {
-        int r = uri ? make_in_hardware(path, uri, ret_key, err) : key_generate(ret_key, err);
+        int r = uri ? make_in_hardware(file, uri, ret_key, err) : key_generate(ret_key, err);
 
-        return r < 0 || uri ? r : key_write(*ret_key, path, passphrase, err);
+        return r < 0 || uri ? r : key_write(*ret_key, file->path, file->passphrase, err);
 }
 
-int folder_key_read(const char *path, const char *passphrase, struct key **ret_key, struct error *err)
+int folder_key_read(const struct folder_key *file, struct key **ret_key, struct error *err)
 {
         _cleanup_(buffer_free) struct buffer text = BUFFER_SECRET(KEY_TEXT_MAX);
-        struct hardware_request request = {.ask = true};
-        int r = file_read(&text, path, err);
+        struct hardware_request request = {.ask = file->ask};
+        int r = file_read(&text, file->path, err);
 
         if (r < 0)
                 return r;
         request.reference = text.data ? text.data : "";
         return hardware_named(request.reference) ? hardware_key(&request, ret_key, NULL, err)
-                                                 : key_read(ret_key, path, passphrase, err);
+                                                 : key_read(ret_key, file->path, file->passphrase, err);
 }
 
 bool folder_key_encrypted(const char *path)

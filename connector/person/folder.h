@@ -1,5 +1,5 @@
 /*
- * Folders of the command line: where a tenant's, a service's or a connector's files are.
+ * Folders: where the files of a tenant's admin, a service, a person or a connector are.
  */
 #pragma once
 
@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "base/core/error.h"
+#include "base/core/secret.h"
 
 #define FOLDER_PATH_MAX 4096
 
@@ -25,3 +26,6 @@ int folder_set_path(char **to, const char *path, struct error *err);
 int folder_check_relay(const char *url, struct error *err);
 /* The same of several, with blanks between. */
 int folder_check_relays(const char *urls, struct error *err);
+/* The secret that a file holds alone on its one line (base/core/admin-text.h). *ret_secret is NULL for an empty file
+ * (outcome 1). -errno with err. */
+int folder_secret_read(const char *path, struct secret **ret_secret, struct error *err);

@@ -5,7 +5,7 @@
  * Invariant: what is shown as a connector's answer was signed by that connector for this very question; all else is
  * silence, with what the relay says of it. A connector that is silent is named: what it did is missing, not absent.
  */
-#include "connector/cli/everywhere.h"
+#include "connector/person/everywhere.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -18,9 +18,9 @@
 #include "base/dns/dns.h"
 #include "certs/http/https.h"
 #include "certs/jose/sealed.h"
-#include "connector/cli/person.h"
-#include "connector/cli/prompt.h"
-#include "connector/cli/view.h"
+#include "connector/findings/facts.h"
+#include "connector/person/folder.h"
+#include "connector/person/key-file.h"
 #include "queue/client/client.h"
 #include "queue/seal/exchange.h"
 #include "queue/seal/question.h"
@@ -42,6 +42,7 @@ struct asking {
 
 struct everywhere {
         struct service_store *person; /* borrowed */
+        const char *bearer;           /* borrowed */
         struct client *client;
         const struct directory *directory; /* borrowed of client */
         struct loop *loop;
@@ -76,18 +77,18 @@ static int check_person(const struct everywhere *e, const struct roster_member *
 
         if (!m)
                 return error_fail(
-                        err, -ENOENT,
+                        err, -EACCES,
                         "the tenant's roster (number %llu) does not have your key, fingerprint %s: the tenant's "
                         "admin runs `postern tenant approve-person`",
                         (unsigned long long)roster->seq, key_kid(e->person->key));
         if (strcmp(m->role, ROSTER_HELPDESK) != 0)
-                return error_fail(err, -EPERM, "your role in the roster is %s, which may not ask", m->role);
+                return error_fail(err, -EACCES, "your role in the roster is %s, which may not ask", m->role);
         if (m->exp <= (int64_t)time(NULL))
-                return error_fail(err, -ETIME,
+                return error_fail(err, -EACCES,
                                   "your time in the roster is over: the tenant's admin runs `postern tenant "
                                   "approve-person` once more");
         if (m->n_domains == 0)
-                return error_fail(err, -ENOENT, "the roster gives you no domain: ask the tenant's admin");
+                return error_fail(err, -EACCES, "the roster gives you no domain: ask the tenant's admin");
         *ret_m = m;
         return 0;
 }
@@ -100,25 +101,19 @@ static bool shares_domain(const struct roster_member *connector, const struct ro
         return false;
 }
 
-/* The keys by the relay, and what was seen of the roster is remembered. */
+/* The keys by the relay; what was seen of the roster is remembered where it is new. */
 static int open_client(struct everywhere *e, struct error *err)
 {
-        struct secret *bearer = NULL;
-        int r = prompt_secret_file(e->person->secret_file, &bearer, err);
+        const struct client_config config = service_store_client(e->person, e->bearer);
+        char before[KID_LEN + 1];
+        int r = client_new(&e->client, &config, err);
 
-        if (r > 0)
-                r = error_fail(err, -EINVAL, "%s is empty", e->person->secret_file);
-        if (r == 0) {
-                const struct client_config config = service_store_client(e->person, secret_text(bearer));
-
-                r = client_new(&e->client, &config, err);
-        }
-        secret_free(bearer);
+        (void)snprintf(before, sizeof(before), "%s", e->person->roster_hash);
         r = r < 0 ? r : client_directory(e->client, &e->directory, err);
         if (r < 0)
                 return r;
         service_store_saw(e->person, e->client);
-        return service_store_save(e->person, err);
+        return strcmp(before, e->person->roster_hash) == 0 ? 0 : service_store_save(e->person, err);
 }
 
 static const struct directory_entry *entry_of(const struct directory *d, const struct roster_member *connector)
@@ -228,14 +223,14 @@ static void on_done(void *arg, long status, const struct buffer *answer, const c
                 loop_stop(a->all->loop, 0);
 }
 
-static void post(struct asking *a, const char *bearer)
+static void post(struct asking *a)
 {
         struct everywhere *e = a->all;
         char url[512], id[96], budget[48];
         const char *const headers[] = {id, budget, NULL};
         const struct https_request request = {.method = "POST",
                                               .url = url,
-                                              .bearer = bearer,
+                                              .bearer = e->bearer,
                                               .content_type = SEALED_TYPE,
                                               .headers = headers,
                                               .body = a->asked.body.data,
@@ -266,11 +261,11 @@ static void on_status(void *arg, long status, const struct buffer *answer, const
 }
 
 /* What the relay sees of the connectors; without it the answers are all there is. */
-static void ask_relay(struct everywhere *e, const char *bearer)
+static void ask_relay(struct everywhere *e)
 {
         char url[512];
         const struct https_request request = {
-                .method = "GET", .url = url, .bearer = bearer, .timeout_ms = BUDGET_MS + GRACE_MS};
+                .method = "GET", .url = url, .bearer = e->bearer, .timeout_ms = BUDGET_MS + GRACE_MS};
         const struct https_handlers handlers = {.on_done = on_status, .arg = e};
 
         (void)snprintf(url, sizeof(url), "%s/v1/tenants/%s/status", client_node(e->client), e->person->tenant);
@@ -289,7 +284,7 @@ static int open_loop(struct everywhere *e, struct error *err)
         return r < 0 ? r : https_on_loop(e->https, e->loop, e->dns, err);
 }
 
-static void ask_one(struct asking *a, const struct question_claims *question, const char *bearer)
+static void ask_one(struct asking *a, const struct question_claims *question)
 {
         struct everywhere *e = a->all;
         const struct directory_entry *entry = entry_of(e->directory, a->connector);
@@ -303,7 +298,7 @@ static void ask_one(struct asking *a, const struct question_claims *question, co
         else if (asked_make(&a->asked, entry, e->person->id, e->person->key, question, (int64_t)time(NULL), &why) < 0)
                 end(a, "silent", why.text);
         else
-                post(a, bearer);
+                post(a);
 }
 
 /* Asks each connector that shares a domain with the person; whoever a node of the relay does not reach, at the next. */
@@ -311,13 +306,10 @@ static int ask_all(struct everywhere *e, const struct question_claims *question,
 {
         const struct roster *roster = e->directory->roster;
         const struct roster_member *person = NULL;
-        struct secret *bearer = NULL;
         int r = check_person(e, &person, err);
 
         if (r == 0)
                 r = open_loop(e, err);
-        if (r == 0)
-                r = prompt_secret_file(e->person->secret_file, &bearer, err);
         if (r == 0 && !(e->asking = calloc(roster->n_connectors + 1, sizeof(*e->asking))))
                 r = error_fail(err, -ENOMEM, "out of memory");
         for (size_t i = 0; r == 0 && e->asking && i < roster->n_connectors; i++)
@@ -325,17 +317,16 @@ static int ask_all(struct everywhere *e, const struct question_claims *question,
                         e->asking[e->n++] = (struct asking){
                                 .all = e, .connector = &roster->connectors[i], .elsewhere = true, .state = "silent"};
         if (r == 0 && question->op == QUESTION_STATUS)
-                ask_relay(e, secret_text(bearer));
+                ask_relay(e);
         for (size_t node = 0; r == 0 && node < client_nodes(e->client); node++) {
                 if (node > 0)
                         client_next_node(e->client);
                 for (size_t i = 0; i < e->n; i++)
                         if (e->asking[i].elsewhere)
-                                ask_one(&e->asking[i], question, secret_text(bearer));
+                                ask_one(&e->asking[i], question);
                 if (e->waiting)
                         (void)loop_run(e->loop);
         }
-        secret_free(bearer);
         return r;
 }
 
@@ -407,110 +398,68 @@ static json_t *merge(const struct everywhere *e)
                          json_object_get(e->status, "connectors"));
 }
 
-static int fail(struct cli *cli, const struct error *err, int code, int *ret_code)
+int everywhere_ask(struct everywhere_person *p, const struct question_claims *question, json_t **ret_answer,
+                   struct error *err)
 {
-        *ret_code = code;
-        if (cli->json)
-                (void)view_show_json(cli,
-                                     json_pack("{s:b, s:s, s:s}", "ok", 0, "code", "everywhere", "error", err->text));
-        (void)cli_error(cli, "%s", err->text);
-        return -1;
+        _cleanup_(everywhere_clear) struct everywhere e = {.person = &p->store, .bearer = secret_text(p->bearer)};
+        int r = open_client(&e, err);
+
+        r = r < 0 ? r : ask_all(&e, question, err);
+        if (r < 0)
+                return r;
+        *ret_answer = merge(&e);
+        return *ret_answer ? 0 : error_fail(err, -ENOMEM, "out of memory");
 }
 
-/* Who asks: opened once, since a passphrase is asked for once, however many questions there are. */
-static struct service_store opened;
+/* ---- who asks ---- */
 
-static void close_person(void)
+/* Reads or opens the key, which must be the one whose public half is there. */
+static int open_key(struct service_store *s, const struct everywhere_key *how, struct error *err)
 {
-        service_store_clear(&opened);
-}
+        _cleanup_(service_public_clear) struct service_public public = {0};
+        char path[FOLDER_PATH_MAX];
+        struct folder_key file = {.path = path, .ask = how->pin};
+        struct secret *pass = NULL;
+        int r;
 
-static int open_person(struct cli *cli, struct error *err)
-{
-        int r = 0;
-
-        if (opened.key)
-                return 0;
-        if (secrets_setup(cli) < 0)
-                return error_fail(err, -EPERM, "no key is opened where its memory cannot be locked");
-        r = person_open(&opened, err);
-        if (r == 0 && atexit(close_person) != 0)
-                r = error_fail(err, -ENOMEM, "out of memory");
+        folder_path(path, s->dir, service_store_file(STORE_PERSON, STORE_FILE_PUBLIC));
+        r = service_public_read(&public, path, err);
+        folder_path(path, s->dir, service_store_file(STORE_PERSON, STORE_FILE_KEY));
+        if (r == 0 && folder_key_encrypted(path))
+                r = how->passphrase ? how->passphrase(&pass, err)
+                                    : error_fail(err, -EACCES, "%s is encrypted, and there is no passphrase", path);
+        file.passphrase = pass ? secret_text(pass) : NULL;
+        if (r == 0)
+                r = folder_key_read(&file, &s->key, err);
+        secret_free(pass);
+        if (r == 0 && strcmp(key_kid(s->key), key_kid(public.key)) != 0)
+                r = error_fail(err, -EKEYREJECTED, "%s is not the key of person.pub.json", path);
         return r;
 }
 
-int everywhere_ask(struct cli *cli, const struct question_claims *question, json_t **ret_answer, int *ret_code)
+int everywhere_open(struct everywhere_person *ret_p, const struct everywhere_key *key, struct error *err)
 {
-        _cleanup_(everywhere_clear) struct everywhere e = {.person = &opened};
-        struct error err = {""};
+        _cleanup_(everywhere_close) struct everywhere_person p = {0};
+        int r = service_store_open_without_key(&p.store, STORE_PERSON, key->dir, err);
 
-        if (open_person(cli, &err) < 0)
-                return fail(cli, &err, CLI_FAILED, ret_code);
-        if (open_client(&e, &err) < 0)
-                return fail(cli, &err, CLI_UNAVAILABLE, ret_code);
-        if (ask_all(&e, question, &err) < 0)
-                return fail(cli, &err, CLI_FAILED, ret_code);
-        *ret_answer = merge(&e);
-        if (!*ret_answer) {
-                error_fail(&err, 0, "out of memory");
-                return fail(cli, &err, CLI_FAILED, ret_code);
-        }
-        *ret_code = CLI_OK;
+        if (r == 0)
+                r = service_store_complete(&p.store, err);
+        if (r == 0)
+                r = open_key(&p.store, key, err);
+        if (r == 0)
+                r = folder_secret_read(p.store.secret_file, &p.bearer, err);
+        if (r > 0)
+                r = error_fail(err, -EINVAL, "%s is empty", p.store.secret_file);
+        if (r < 0)
+                return r;
+        *ret_p = p;
+        p = (struct everywhere_person){0};
         return 0;
 }
 
-/* ---- what is missing ---- */
-
-void everywhere_tell(const json_t *answer)
+void everywhere_close(struct everywhere_person *p)
 {
-        const json_t *all = json_object_get(answer, "everywhere"), *c;
-        const long long asked = fact_number(all, "asked", 0), answered = fact_number(all, "answered", 0);
-        size_t i;
-
-        if (!all)
-                return;
-        if (asked == 0)
-                (void)fprintf(stderr, "No connector of the roster serves one of your domains.\n");
-        json_array_foreach (json_object_get(all, "connectors"), i, c) {
-                if (json_is_true(json_object_get(json_object_get(c, "answer"), "cut")))
-                        (void)fprintf(stderr, "%s has more than it could send: ask for less time.\n",
-                                      fact_text(c, "name"));
-                if (strcmp(fact_text(c, "state"), "answered") == 0)
-                        continue;
-                (void)fprintf(stderr, "%s %s: ",
-                              strcmp(fact_text(c, "state"), "untrue") == 0    ? "NOT BELIEVED is what came for"
-                              : strcmp(fact_text(c, "state"), "refused") == 0 ? "No answer from"
-                                                                              : "SILENT is",
-                              fact_text(c, "name"));
-                cli_print_text(stderr, fact_text(c, "why"));
-                (void)fputc('\n', stderr);
-        }
-        if (answered < asked)
-                (void)fprintf(
-                        stderr,
-                        "%lld of %lld connectors answered. What the others did is missing here: `postern explain` on "
-                        "their hosts shows it, and of a sign-in's id `postern tenant trace` says which connector had "
-                        "it.\n",
-                        answered, asked);
-}
-
-void everywhere_tell_reach(const json_t *answer)
-{
-        const json_t *c;
-        char when[32];
-        size_t i;
-
-        json_array_foreach (json_object_get(json_object_get(answer, "everywhere"), "connectors"), i, c) {
-                const json_t *own = json_object_get(c, "answer");
-                const long long since = fact_number(json_object_get(own, "absent"), "records_since", 0);
-
-                if (!own)
-                        continue;
-                fact_time(since, when, sizeof(when));
-                (void)fprintf(stderr, "  %-20s its records %s%s%s\n", fact_text(c, "name"),
-                              since ? "go back to " : "are empty", since ? when : "",
-                              strcmp(fact_text(json_object_get(own, "ledger"), "state"), "ok") != 0
-                                      ? ", and those on its disk cannot be read now"
-                                      : "");
-        }
+        service_store_clear(&p->store);
+        secret_free(p->bearer);
+        *p = (struct everywhere_person){0};
 }

@@ -1,8 +1,8 @@
 /*
- * Finds and makes the folders that hold keys. Everything in them is written by file_write_atomic or
- * key_write.
+ * Finds and makes the folders that hold keys, and reads secrets that a file holds. Everything in those folders is
+ * written by file_write_atomic or key_write.
  */
-#include "connector/cli/folder.h"
+#include "connector/person/folder.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -11,10 +11,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/core/admin-text.h"
 #include "base/core/cleanup.h"
 #include "base/core/text.h"
 
 #define JSON_FILE_MAX (64 * 1024)
+#define FILE_MARKS_MAX 16 /* a byte order mark, line ends */
 
 char *folder_default(const char *what)
 {
@@ -123,4 +125,21 @@ int folder_set_path(char **to, const char *path, struct error *err)
         free(*to);
         *to = real;
         return 0;
+}
+
+int folder_secret_read(const char *path, struct secret **ret_secret, struct error *err)
+{
+        _cleanup_(buffer_free) struct buffer text = BUFFER_SECRET(SECRET_MAX + FILE_MARKS_MAX);
+        int r = file_read(&text, path, err);
+
+        *ret_secret = NULL;
+        if (r < 0)
+                return r;
+        r = text.len ? admin_secret(text.data, &text.len, path, err) : 1;
+        if (r != 0)
+                return r;
+        r = secret_new(ret_secret, text.data, text.len);
+        return r < 0 ? error_fail(err, r, "%s: %s", path,
+                                  r == -EMSGSIZE ? "it holds more than 1024 bytes" : "no room for a secret")
+                     : 0;
 }
