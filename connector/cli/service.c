@@ -12,18 +12,22 @@
 #include "connector/cli/cli.h"
 #include "connector/person/folder.h"
 #include "connector/cli/prompt.h"
+#include "connector/cli/service-gateway.h"
 #include "connector/person/service-store.h"
 #include "connector/cli/service.h"
 #include "connector/cli/view.h"
 
 static struct {
         const char *dir;
+        bool gateway;
         struct service_settings given;
 } o;
 
-static const struct cli_option options[] = {
-        {"service", "DIR", &o.dir, NULL, "folder (~/.config/postern/service)"},
-        SERVICE_OPTIONS(o.given),
+#define OPTIONS {"service", "DIR", &o.dir, NULL, "folder (~/.config/postern/service)"}, SERVICE_OPTIONS(o.given)
+static const struct cli_option options[] = {OPTIONS, {0}};
+static const struct cli_option init_options[] = {
+        OPTIONS,
+        {"gateway", NULL, NULL, &o.gateway, "for this host's gateway, which is started"},
         {0},
 };
 
@@ -69,8 +73,12 @@ static int parse_and_run(struct cli *cli, const struct cli_usage *usage, int arg
 
         if (code >= 0)
                 return code;
+        if (o.gateway && o.dir)
+                return cli_usage_error(cli, "--gateway has its own folder: leave --service out");
         if (secrets_setup(cli) < 0)
                 return CLI_FAILED;
+        if (o.gateway)
+                return service_gateway_init(cli, words[0], &o.given);
         fallback = folder_default("service");
         if (!o.dir && !fallback)
                 return cli_usage_error(cli, "HOME is not set: name the folder with --service");
@@ -85,8 +93,9 @@ static int cmd_init(struct cli *cli, int argc, char **argv)
                 .min_words = 1,
                 .max_words = 1,
                 .about = "Makes the key with which this sign-in service signs its requests, and\n"
-                         "service.pub.json, which the tenant's admin approves.\n",
-                .options = options,
+                         "service.pub.json, which the tenant's admin approves. With --gateway all that\n"
+                         "postern-gateway(8) needs on this host, its gateway.conf included, and starts it.\n",
+                .options = init_options,
                 .no_config = true,
                 .no_socket = true,
         };

@@ -81,7 +81,7 @@ static int do_init(const struct cli *cli, const char *tenant)
                                       json_pack("{s:s, s:s, s:s}", "tenant", tenant, "pin", pin, "dir", tenant_o.dir));
         printf("Tenant %s: the key is in %s.\n"
                "Pin (both ends trust this and nothing else):\n\n  %s\n\n"
-               "Next, on the relay: postern-relay --config FILE tenant add %s --pin %s\n",
+               "Next, on the relay: postern-relay tenant add %s --pin %s\n",
                tenant, tenant_o.dir, pin, tenant, pin);
         return 0;
 }

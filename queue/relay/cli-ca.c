@@ -21,8 +21,7 @@ static int run_root(const char *folder)
 
         if (ca_make_root(folder, time(NULL), &err) < 0)
                 return relay_cli_complain("ca root", err.text);
-        printf("Made %s/root.key and %s/root.pem. Keep the key off every network. On each relay: postern-relay "
-               "--config FILE ca "
+        printf("Made %s/root.key and %s/root.pem. Keep the key off every network. On each relay: postern-relay ca "
                "trust root.pem\n",
                folder, folder);
         return 0;

@@ -235,8 +235,7 @@ void relay_config_write_sample(FILE *out)
 {
         static const char *const intro[] = {
                 "Sample configuration of postern-relay(8). Copy it to /etc/postern-relay/relay.conf and change what is "
-                "yours; postern-relay.conf(5) explains more. Check it with: postern-relay --config "
-                "/etc/postern-relay/relay.conf --check-config",
+                "yours; postern-relay.conf(5) explains more. Check it with: postern-relay --check-config",
                 "Lines that begin with # are comments. The keys that are commented out show their defaults.", NULL};
 
         conf_write_sample(out, &schema, intro);

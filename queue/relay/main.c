@@ -21,8 +21,10 @@
 #define POSTERN_VERSION "unknown"
 #endif
 
-static const char help[] = "Usage: postern-relay --config FILE [--check-config]\n"
-                           "       postern-relay --config FILE WORD ...\n"
+#define CONFIG_DEFAULT "/etc/postern-relay/relay.conf"
+
+static const char help[] = "Usage: postern-relay [--config FILE] [--check-config]\n"
+                           "       postern-relay [--config FILE] WORD ...\n"
                            "\n"
                            "The meeting point of sign-in services and connectors. Without a word it runs the\n"
                            "relay in the foreground; SIGTERM drains and ends it, SIGHUP reads its TLS\n"
@@ -42,7 +44,7 @@ static const char help[] = "Usage: postern-relay --config FILE [--check-config]\
                            "  ca list|request|install|trust|forget | ca root|sign   the transport CA\n"
                            "\n"
                            "Options:\n"
-                           "  -c, --config FILE    the configuration\n"
+                           "  -c, --config FILE    the configuration, else " CONFIG_DEFAULT "\n"
                            "      --check-config   check it, tell every mistake, and exit\n"
                            "      --pin PIN        the tenant key's pin, from `postern tenant init`\n"
                            "      --expires TIME   life of a token: 90s, 15m, 24h (default), at most 30d\n"
@@ -173,7 +175,7 @@ static int run_relay(struct relay *relay)
 
 int main(int argc, char **argv)
 {
-        struct options o = {.config = NULL};
+        struct options o = {.config = CONFIG_DEFAULT};
         struct relay relay = {.config = NULL};
         struct error err;
 
@@ -186,10 +188,6 @@ int main(int argc, char **argv)
                 return status;
         if (optind < argc && (status = relay_cli_offline(argc - optind, argv + optind)) >= 0)
                 return status;
-        if (!o.config) {
-                fputs("postern-relay: --config FILE is missing; see `postern-relay --help`\n", stderr);
-                return EXIT_USAGE;
-        }
         if (tls_self_test(&err) < 0) {
                 fprintf(stderr, "postern-relay: %s\n", err.text);
                 return 1;

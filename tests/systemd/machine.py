@@ -63,10 +63,14 @@ def sources():
     return found[:1], [f'--aptopt={line}' for line in options]
 
 
-def make_tree(folder, packages):
+# What packages bring starts when a test says so, and not at the boot: several of them want one port.
+NOTHING_STARTS = '--customize-hook=rm -f "$1"/etc/rc[2-5].d/S* "$1"/etc/systemd/system/multi-user.target.wants/*'
+
+
+def make_tree(folder, packages, hooks):
     tree = os.path.join(folder, 'tree')
     mirrors, options = sources()
-    thin = [f'--dpkgopt=path-exclude=/usr/share/{part}/*' for part in ('man', 'locale', 'doc')]
+    thin = [f'--dpkgopt=path-exclude=/usr/share/{part}/*' for part in ('man', 'locale', 'doc')] + hooks
     done = subprocess.run(['mmdebstrap', '--variant=minbase', '--include=' + ','.join(BASE + packages), *options, *thin, release(), tree,
                            *mirrors], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -74,24 +78,24 @@ def make_tree(folder, packages):
                            + '\n'.join(done.stderr.splitlines()[-8:]))
 
 
-def tree(build):
-    """The folder of a tree, from the cache or made now (a minute on an idle machine)."""
+def tree(build, more=()):
+    """The folder of a tree, from the cache or made now (a minute on an idle machine). more: packages besides."""
     for tool in ('mmdebstrap', 'systemd-nspawn'):
         if not shutil.which(tool):
             raise MachineError(f'{tool} is not installed; tests/packages.sh installs it')
-    packages = libraries(build)
+    packages = libraries(build) + sorted(more)
     key = f"{release()}-{hashlib.sha256(' '.join(BASE + packages).encode()).hexdigest()[:16]}"
-    return os.path.join(system.cached('systemd-tree', key, lambda folder: make_tree(folder, packages)), 'tree')
+    return os.path.join(system.cached('systemd-tree', key, lambda folder: make_tree(folder, packages, [NOTHING_STARTS] if more else [])), 'tree')
 
 
 class Machine:
     """A booted tree. It ends with this process, even by SIGKILL."""
 
-    def __init__(self, build, log):
+    def __init__(self, build, log, more=()):
         self.log = log
         with open(log, 'wb') as out:
             self.nspawn = subprocess.Popen(
-                ['systemd-nspawn', '-q', '-D', tree(build), '--volatile=overlay', '--register=no', '--keep-unit', '--console=pipe',
+                ['systemd-nspawn', '-q', '-D', tree(build, more), '--volatile=overlay', '--register=no', '--keep-unit', '--console=pipe',
                  '--capability=all', '--private-network', '--boot'], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                 # nspawn's own filter and capabilities refuse mlock, so units would fail for nspawn's sake
                 env=dict(os.environ, SYSTEMD_SECCOMP='0'), start_new_session=True,

@@ -33,13 +33,13 @@ dcs = dc1.corp.example@127.0.0.1
 DROP_IN = '/etc/systemd/system/postern.service.d/test.conf'
 
 
-def certificates(folder):
-    """A CA, and a certificate of it for 127.0.0.1."""
+def certificates(folder, names='IP:127.0.0.1'):
+    """A CA, and a certificate of it for 127.0.0.1 or other names."""
     def path(name):
         return os.path.join(folder, name)
     ec = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes']
     with open(path('ext'), 'w', encoding='ascii') as f:
-        f.write('subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth\n')
+        f.write(f'subjectAltName={names}\nextendedKeyUsage=serverAuth\n')
     for argv in (['req', '-x509', *ec, '-days', '2', '-subj', '/CN=Test CA', '-addext', 'basicConstraints=critical,CA:TRUE',
                   '-addext', 'keyUsage=critical,keyCertSign,cRLSign', '-keyout', path('ca.key'), '-out', path('ca.pem')],
                  ['req', *ec, '-subj', '/CN=relay', '-keyout', path('relay.key'), '-out', path('relay.csr')],

@@ -68,7 +68,10 @@ static int bind_unix(int fd, const struct gateway_config *c, const char *path, s
                 r = -errno;
         caps_back();
         (void)umask(before);
-        return r < 0 ? error_fail(err, r, "listen: unix:%s: %s", path, strerror(-r)) : 0;
+        return r < 0 ? error_fail(err, r, "listen: unix:%s: %s%s", path, strerror(-r),
+                                  r == -EROFS ? "; the unit lets the gateway make sockets in /run/postern-gateway only"
+                                              : "")
+                     : 0;
 }
 
 static int bind_tcp(int fd, struct gateway_listen *l, struct error *err)

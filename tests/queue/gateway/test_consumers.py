@@ -16,15 +16,14 @@ import tempfile
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from test_doors import HERE, Sandbox, Gateway, wait_for  # noqa: E402
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'systemd'))
+import pages  # noqa: E402
+from test_doors import Sandbox, Gateway, wait_for  # noqa: E402
 
-PAGES = os.path.join(HERE, '..', '..', '..', 'queue', 'gateway')
 
-
-def blocks(page):
-    """The blocks of code of a page: what a reader would copy."""
-    with open(os.path.join(PAGES, page), encoding='utf-8') as f:
-        return re.findall(r'```\w*\n(.*?)```', f.read(), re.S)
+def files(page):
+    """What a reader would copy into files: path -> text, by the pages' own form (tests/systemd/pages.py)."""
+    return {step[1]: step[2] for step in pages.steps(pages.text_of(f'queue/gateway/{page}')) if step[0] == 'write'}
 
 
 def free_port(kind=socket.SOCK_DGRAM):
@@ -92,7 +91,7 @@ class Saslauthd(Consumer):
         sasl = os.path.join(etc, 'sasl2')
         os.makedirs(sasl, exist_ok=True)
         with open(os.path.join(sasl, 'slapd.conf'), 'w', encoding='ascii') as f:
-            f.write(blocks('SASLAUTHD.md')[1].replace('/run/saslauthd/mux', self.mux))
+            f.write(files('SASLAUTHD.md')['/etc/ldap/sasl2/slapd.conf'].replace('/run/postern-gateway/saslauthd', self.mux))
         people = {name: f'{name}@sandbox.invalid' for name in ('ok', 'disabled', 'no-dc')}
         ldif = 'dn: dc=example\nobjectClass: organization\nobjectClass: dcObject\no: x\ndc: example\n\n' + ''.join(
             f'dn: cn={cn},dc=example\nobjectClass: person\ncn: {cn}\nsn: {cn}\nuserPassword: {{SASL}}{user}\n\n' for cn, user in people.items())
@@ -120,8 +119,9 @@ class Radius(Consumer):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        rest, site = (text.replace('127.0.0.1:8480', f'127.0.0.1:{cls.gateway.port}') for text in blocks('RADIUS.md'))
         cls.port = free_port()
+        rest, site = (files('RADIUS.md')[f'/etc/freeradius/3.0/{file}'].replace('127.0.0.1:8480', f'127.0.0.1:{cls.gateway.port}').replace(
+            'ipaddr = *', 'ipaddr = 127.0.0.1').replace('port = 1812', f'port = {cls.port}') for file in ('mods-available/rest', 'sites-available/postern'))
         folder = os.path.join(cls.top, 'raddb')
         os.mkdir(folder)
         with open(os.path.join(folder, 'radiusd.conf'), 'w', encoding='ascii') as f:
@@ -130,7 +130,7 @@ class Radius(Consumer):
                     f'client localhost {{\nipaddr = 127.0.0.1\nsecret = testing123\nrequire_message_authenticator = no\n}}\n'
                     f'modules {{\n{rest}\nalways handled {{\nrcode = handled\n}}\n}}\n'
                     'policy {\n$INCLUDE /etc/freeradius/3.0/policy.d/control\n}\n'
-                    f'server default {{\nlisten {{\ntype = auth\nipaddr = 127.0.0.1\nport = {cls.port}\n}}\n{site}}}\n')
+                    f'{site}')
         cls.process, cls.radius_log = cls.serve('radius', ['freeradius', '-f', '-l', 'stdout', '-xx', '-d', folder])
         wait_for('FreeRADIUS is ready', lambda: cls.process.poll() is not None or 'Ready to process requests' in cls.said())
         if cls.process.poll() is not None:
@@ -165,7 +165,7 @@ class Apache(Consumer):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        page = blocks('APACHE.md')[1].replace('127.0.0.1:3389', f'127.0.0.1:{cls.ldap}')
+        page = files('APACHE.md')['/etc/apache2/conf-available/postern.conf'].replace('127.0.0.1:3389', f'127.0.0.1:{cls.ldap}')
         cls.port = free_port(socket.SOCK_STREAM)
         cls.conf = os.path.join(cls.top, 'apache.conf')
         root = os.path.join(cls.top, 'htdocs')
@@ -224,7 +224,7 @@ class Dovecot(Consumer):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        ldap, site = blocks('DOVECOT.md')[1:3]
+        ldap, site = (files('DOVECOT.md')[f'/etc/dovecot/{file}'] for file in ('dovecot-ldap.conf.ext', 'local.conf'))
         cls.port = free_port(socket.SOCK_STREAM)
         conf, ext = os.path.join(cls.top, 'dovecot.conf'), os.path.join(cls.top, 'dovecot-ldap.conf.ext')
         with open(ext, 'w', encoding='ascii') as f:
@@ -234,7 +234,7 @@ class Dovecot(Consumer):
         site = site.replace('/etc/dovecot/dovecot-ldap.conf.ext', ext).replace('uid=vmail gid=vmail home=/srv/vmail', f'uid=mail gid=mail home={cls.top}/mail')
         with open(conf, 'w', encoding='ascii') as f:
             f.write(f'base_dir = {cls.top}/run\nstate_dir = {cls.top}/state\nlog_path = {cls.top}/dovecot.log\nprotocols = imap\nssl = no\ndisable_plaintext_auth = no\n'
-                    f'mail_location = maildir:~/Maildir\nfirst_valid_uid = 1\nlisten = 127.0.0.1\nauth_failure_delay = 0\n'
+                    f'first_valid_uid = 1\nlisten = 127.0.0.1\nauth_failure_delay = 0\n'
                     f'service imap-login {{\ninet_listener imap {{\nport = {cls.port}\n}}\ninet_listener imaps {{\nport = 0\n}}\n}}\n{site}')
         cls.process, cls.dovecot_log = cls.serve('dovecot', ['dovecot', '-F', '-c', conf])
 
@@ -266,7 +266,7 @@ class Dovecot(Consumer):
 class Grafana(Consumer):
     def test_the_contract(self):
         """What Grafana does with the page's ldap.toml: a bind by bind_dn and, on that connection, the search for the entry."""
-        page = blocks('GRAFANA.md')[1]
+        page = files('GRAFANA.md')['/etc/grafana/ldap.toml']
 
         def value(key):
             return re.search(rf'^{key} = \[?"(.*?)"', page, re.M)[1]

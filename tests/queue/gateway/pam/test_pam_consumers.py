@@ -13,7 +13,8 @@ import tempfile
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, '..'))
+sys.path[:0] = [os.path.join(HERE, '..'), os.path.join(HERE, '..', '..', '..', 'systemd')]
+import pages  # noqa: E402
 from test_doors import BUILD, Gateway, Sandbox, wait_for  # noqa: E402
 
 USERS = {'ok': 2101, 'disabled': 2102, 'must-change': 2103, 'no-dc': 2104}
@@ -31,8 +32,8 @@ def needed(*programs):
 
 def from_page():
     """What PAM.md has for /etc/pam.d and for sshd_config."""
-    with open(os.path.join(HERE, '..', '..', '..', '..', 'queue', 'gateway', 'PAM.md'), encoding='utf-8') as f:
-        return re.findall(r'```\w*\n(.*?)```', f.read(), re.S)
+    of = {language: text for language, _, text in pages.blocks(pages.text_of('queue/gateway/PAM.md'))}
+    return of['pam'], of['text']
 
 
 class PamConsumers(unittest.TestCase):
