@@ -176,7 +176,8 @@ static const struct conf_key keys[] = {
                  "address, and each behind https:, with TLS, which needs `certificate` and `key`, and where it is not "
                  "loopback an [application] section. Port 0 takes a free "
                  "one. On a UNIX socket behind saslauthd: the protocol of saslauthd is spoken, for OpenLDAP's {SASL}, "
-                 "Cyrus, Postfix and others; they are told by saslauthd_path where it is. Behind ldap:, ldaps: or ldapi: it "
+                 "Cyrus, Postfix and others; they are told by saslauthd_path where it is. Behind ldap:, ldaps: or "
+                 "ldapi: it "
                  "is LDAP, for what signs in by a bind; see `ldap_dn` and `ldap_clients`."},
         {KEY("socket_group", socket_group), .max = 32, .check = conf_check_user, .range = "a group",
          .otherwise = "root's own", .example = "www-data",

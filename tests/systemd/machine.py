@@ -34,13 +34,15 @@ def release():
     return values.get('VERSION_CODENAME', '').strip('"')
 
 
-def package_of(library):
-    """The Debian package that a library of this machine is from."""
-    for path in (library, os.path.realpath(library), '/usr' + library, library.removeprefix('/usr')):
-        done = subprocess.run(['dpkg', '-S', path], capture_output=True, text=True, check=False)
-        if done.returncode == 0:
-            return done.stdout.split(':', 1)[0]
-    raise MachineError(f'no Debian package holds {library}, which the build links')
+def packages_of(libraries):
+    """The Debian packages that these libraries of this machine are from."""
+    names = {name: path for path in libraries for name in (path, os.path.realpath(path), '/usr' + path, path.removeprefix('/usr'))}
+    said = subprocess.run(['dpkg', '-S', *names], capture_output=True, text=True, check=False).stdout  # it fails for the names that are none
+    found = {names[name]: package.split(':')[0] for package, name in re.findall(r'^(\S+): (/.*)$', said, re.M)}
+    lacking = set(libraries) - set(found)
+    if lacking:
+        raise MachineError(f'no Debian package holds {", ".join(sorted(lacking))}, which the build links')
+    return sorted(set(found.values()))
 
 
 def libraries(build):
@@ -51,7 +53,7 @@ def libraries(build):
     for program in programs:
         said = subprocess.run(['ldd', program], check=True, capture_output=True, text=True).stdout
         paths |= set(re.findall(r'=> (/\S+)', said))
-    return sorted({package_of(path) for path in paths})
+    return packages_of(paths)
 
 
 def sources():

@@ -37,19 +37,18 @@ http.server.ThreadingHTTPServer(('127.0.0.1', 8082), Application).serve_forever(
 '''
 
 
-def wait_for(what, probe, seconds=180):
+def wait_for(what, run, seconds=180):
+    """Runs a command until it succeeds, as somebody does who was told to try again."""
     deadline = time.monotonic() + seconds
-    while True:
-        value = probe()
-        if value:
-            return value
+    while (done := run()).returncode != 0:
         if time.monotonic() > deadline:
-            raise AssertionError(f'{what} did not happen')
+            raise AssertionError(f'{what}: {done.stdout}{done.stderr}')
         time.sleep(0.2)
 
 
 class Guides(unittest.TestCase):
     """The tests share one machine and run in the order of their names."""
+    ready = False  # README.md was followed to its end
 
     @classmethod
     def setUpClass(cls):
@@ -103,7 +102,7 @@ class Guides(unittest.TestCase):
     # -- what a reader does --
     def run_line(self, line, stdin='', check=True):
         """A command of a page, as root in /root."""
-        return self.m.run('sh', '-ec', 'cd /root; ' + line, check=check, stdin=stdin)
+        return self.m.run('sh', '-ec', 'export HOME=/root; cd; ' + line, check=check, stdin=stdin)
 
     def write(self, path, text):
         self.m.run('sh', '-ec', 'cat >"$1"', '-', path, stdin=text)
@@ -128,7 +127,7 @@ class Guides(unittest.TestCase):
                 self.write(step[1], step[2])
             return
         said = self.run_line(step[1], typed).stdout
-        for word, pattern in (('PIN', r'Pin .*?\n\n  (\S{43})\n'), ('FINGERPRINT', r'fingerprint\s+(\S{43})'), ('admin', r'admin secret +(\S+)'),
+        for word, pattern in (('PIN', r'Pin .*?\n\n  (\S{43})\n'), ('FINGERPRINT', r'(?:fingerprint|tenant approve north) +(\S{43})'), ('admin', r'admin secret +(\S+)'),
                               ('service', r'service secret +(\S+)')):
             found = re.search(pattern, said, re.S)
             self.known[word] = found[1] if found else self.known.get(word)
@@ -176,13 +175,19 @@ class Guides(unittest.TestCase):
             words = ' '.join(step[1].split()[:2])
             if step[1].startswith('postern tenant approve '):
                 self.write('/root/admin.secret', self.known['admin'] + '\n')
-                wait_for('the connector asks to be approved', lambda s=step: self.run_line(s[1], PASSPHRASE, check=False).returncode == 0)
+                wait_for(step[1], lambda s=step: self.run_line(s[1], PASSPHRASE, check=False))
                 continue
             if step[1].startswith('postern tenant approve-service'):
                 self.run_line('cp /etc/postern-gateway/service/service.pub.json .')
             self.take(step, typed[words]() if words in typed else '')
-        wait_for('the gateway can decide', lambda: self.run_line('postern-gateway status', check=False).returncode == 0)
+        wait_for('the gateway can decide', lambda: self.run_line('postern-gateway status', check=False))
         self.assertIn('well', self.run_line('postern status').stdout)
+
+        type(self).ready = True
+
+    def setUp(self):
+        if not self.ready and 'readme' not in self.id():
+            self.skipTest('README.md could not be followed')
 
     def test_2_nginx_by_three_commands_and_one_file(self):
         page = pages.text_of('queue/gateway/FORWARD.md', 'nginx')
@@ -228,8 +233,8 @@ class Guides(unittest.TestCase):
     def test_6_openldap(self):
         self.m.run('systemctl', 'start', 'slapd')
         self.guide(pages.text_of('queue/gateway/SASLAUTHD.md'))
-        self.door(lambda user, password: self.run_line(f"testsaslauthd -f /run/postern-gateway/saslauthd -u '{user}' -p '{password}'", check=False).stdout[:2],
-                  '0:', '')
+        self.door(lambda user, password: self.run_line(f"testsaslauthd -f /run/postern-gateway/saslauthd -u '{user}' -p '{password}'", check=False).stdout.split()[1],
+                  'OK', 'NO')
         user = self.lab[f'LAB_GOOD{self.used + 1}_UPN']
         self.m.run('systemctl', 'stop', 'slapd')
         self.m.run('runuser', '-u', 'openldap', '--', 'slapadd', '-F', '/etc/ldap/slapd.d', '-b', 'dc=nodomain',

@@ -57,9 +57,9 @@ static int hand_service(struct handing *h, struct service *ret_service)
         if (fd == -ENOENT)
                 return error_fail(
                         h->err, -ENOENT,
-                        "no service is in %s: make one with: postern service init NAME --service %s --relay URL "
-                        "--tenant T --pin PIN --secret-file F",
-                        h->config->service, h->config->service);
+                        "no service is in %s: make one with: postern service init NAME --gateway --relay URL "
+                        "--tenant T --pin PIN (or, in a folder of your own: --service FOLDER --secret-file F)",
+                        h->config->service);
         if (fd < 0)
                 return fd;
         r = gateway_service_read(ret_service, fd, h->err);
