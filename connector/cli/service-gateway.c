@@ -88,7 +88,7 @@ static int read_given(const struct service_settings *given, struct given *g, str
                 r = ca_bundle_read(&g->ca, given->ca_file, NULL, err);
         if (r == 0)
                 r = typed ? prompt_secret("The relay's service secret for this tenant: ", &g->secret, err)
-                          : prompt_secret_file(given->secret_file, &g->secret, err);
+                          : folder_secret_read(given->secret_file, &g->secret, err);
         return r > 0 ? error_fail(err, -EINVAL,
                                   "the service secret is empty: it is what `postern-relay tenant add` or "
                                   "`postern-relay secret TENANT service` printed")
