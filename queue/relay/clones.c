@@ -1,11 +1,16 @@
 /*
  * Copies of one identity: a copied disk, a restored snapshot, two hosts made from one image.
  *
- * Each start of a connector has a boot id of its own, and no boot comes back once another has been there. So
- * two boots side by side for longer than a restart needs, one that comes back or goes on long after another came, or
- * one boot with two streams that both go on, or that are taken from each other, are two machines with one key: however
- * short the copy's visits are, and whichever boot id it gives itself. Both then get no work, and services hear nothing
- * of their keys, until an admin has decided. The relay is believed in nothing by this: it only keeps work away.
+ * Each start of a connector has a boot id of its own, and no boot comes back once another has been there. So one that
+ * comes back, or goes on longer than a restart takes after another came, or a stream of one boot that goes on after
+ * another took its place, or streams that are taken from each other, are two machines with one key: however short the
+ * copy's visits are, and whichever boot id it gives itself. Both then get no work, and services hear nothing of their
+ * keys, until an admin has decided. The relay is believed in nothing by this: it only keeps work away.
+ *
+ * Invariant: a stream is somebody's by what it reports, never by being there: of a host that lost its power or its
+ * network it stays for minutes. Idle connectors of a large relay report once a minute. One that opened a third stream
+ * is watched for a while: it is to report as often as on a small relay, so that what is taken from it shows to be in
+ * use.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -21,7 +26,11 @@
 #define BOOTS_MAX 16
 #define SHED_MAX 3 /* streams in use that others of the same identity made superfluous, within */
 #define SHED_MS (10 * 60 * UINT64_C(1000))
-#define IN_USE_MS 10000 /* reported so lately */
+/* A stream in use has reported so lately, where its connector is watched. One connector whose streams break without a
+ * word needs longer to have two behind it: it misses an answer for 5 s each time. */
+#define IN_USE_MS 10000
+#define WATCH_MS SHED_MS
+#define WATCH_EACH_MS 2000 /* one more at most: where all links broke at once, all would report often */
 
 struct lineage_boot {
         char boot[BOOT_LEN + 1];
@@ -36,7 +45,7 @@ struct lineage {
         char connector[ID_MAX + 1];
         bool quarantined;
         unsigned shed;
-        uint64_t shed_since;
+        uint64_t shed_since, watched_until;
         struct lineage_boot *boots; /* n_boots, at most BOOTS_MAX: most connectors have one */
         size_t n_boots;
 };
@@ -189,13 +198,20 @@ void clones_check_in(struct session *s)
         quarantine(s->relay, s->tenant, s->connector, why);
 }
 
-/* Both have been there for longer than a restart, or a change of certificates, takes. */
-static bool side_by_side(const struct session *a, const struct session *b, uint64_t now)
+bool clones_watched(const struct session *s)
 {
-        const bool same_boot = strcmp(a->boot, b->boot) == 0;
+        const struct lineage *l = table_object(table_find(&s->relay->lineages, s->connector, s->tenant->name),
+                                               struct lineage, by_connector);
 
-        return a != b && strcmp(a->connector, b->connector) == 0 && now - a->began >= OVERLAP_MS &&
-               now - b->began >= OVERLAP_MS && (!same_boot || a->superseded || b->superseded);
+        return l && loop_now(s->relay->loop) < l->watched_until;
+}
+
+static void watch(struct relay *relay, struct lineage *l, uint64_t now)
+{
+        if (now >= l->watched_until && relay->watched_at && now - relay->watched_at < WATCH_EACH_MS)
+                return;
+        relay->watched_at = now >= l->watched_until ? now : relay->watched_at;
+        l->watched_until = now + WATCH_MS;
 }
 
 void clones_shed(struct session *s)
@@ -204,7 +220,10 @@ void clones_shed(struct session *s)
         struct lineage *l = lineage_of(s);
         char why[256];
 
-        if (!l || l->quarantined || !s->replaced_at || now - s->reported_at > IN_USE_MS)
+        if (!l || l->quarantined || !s->replaced_at)
+                return;
+        watch(s->relay, l, now);
+        if (now - s->reported_at > IN_USE_MS)
                 return;
         if (now - l->shed_since > SHED_MS) {
                 l->shed = 0;
@@ -237,7 +256,6 @@ void clones_look(struct session *s)
 {
         const uint64_t now = loop_now(s->relay->loop);
         const struct lineage *l = lineage_of(s);
-        const struct session *other;
         char why[256];
 
         if (l && l->quarantined)
@@ -256,16 +274,6 @@ void clones_look(struct session *s)
                                "one identity runs on two machines: from %s it goes on, though a later one came to "
                                "another node of the relay",
                                s->peer);
-                quarantine(s->relay, s->tenant, s->connector, why);
-                return;
-        }
-        if (now - s->began < OVERLAP_MS || dispatch_link_is_alone(s->link))
-                return;
-        TAILQ_FOREACH (other, &s->tenant->sessions, entry) {
-                if (!side_by_side(s, other, now))
-                        continue;
-                (void)snprintf(why, sizeof(why), "one identity runs on two machines: from %s and from %s", s->peer,
-                               other->peer);
                 quarantine(s->relay, s->tenant, s->connector, why);
                 return;
         }

@@ -136,6 +136,7 @@ struct relay {
         struct table by_name;                         /* of them */
         LIST_HEAD(question_list, question) questions; /* that connectors have (question.c) */
         unsigned n_sessions;                          /* of all */
+        uint64_t watched_at;                          /* when clones.c began to watch one; 0: never */
         struct relay_clock clock;
         bool moving;   /* it goes down, and links are leaving for other nodes one after the other */
         bool settling; /* it goes down, is alone, and serves on until a moment in which nothing hangs */
@@ -398,8 +399,10 @@ void clones_shed(struct session *s);
 /* s, which is verified, has the number of another statement of the same start of the connector: two processes with one
  * memory made them. */
 void clones_two_statements(struct relay *relay, struct tenant *t, const char *connector, const struct statement *s);
-/* With each report: whether two of one identity go on side by side. */
+/* With each report: whether it goes on though another of the same identity has come. */
 void clones_look(struct session *s);
+/* Whether the connector's streams are to report often, since one was superfluous lately. */
+bool clones_watched(const struct session *s);
 /* Takes up what was decided about a tenant's connectors: shuts them out, or lets them out of quarantine. */
 void clones_refresh(struct relay *relay, struct tenant *t);
 void clones_forget(struct tenant *t);

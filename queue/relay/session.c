@@ -97,9 +97,9 @@ static uint32_t reconnect_max(const struct relay *relay)
         return ms < RECONNECT_LEAST_MS ? RECONNECT_LEAST_MS : ms > RECONNECT_MOST_MS ? RECONNECT_MOST_MS : (uint32_t)ms;
 }
 
-static uint32_t report_ms(const struct relay *relay)
+static uint32_t report_ms(const struct session *s)
 {
-        const uint64_t share = REPORT_SHARE_MS * (uint64_t)relay->n_sessions;
+        const uint64_t share = clones_watched(s) ? 0 : REPORT_SHARE_MS * (uint64_t)s->relay->n_sessions;
 
         return share < HELLO_REPORT_DEFAULT ? HELLO_REPORT_DEFAULT
                : share > HELLO_REPORT_MAX   ? HELLO_REPORT_MAX
@@ -114,7 +114,7 @@ static bool is_another(uint32_t now, uint32_t told)
 
 void session_schedule(struct session *s, struct report_answer *answer)
 {
-        const uint32_t max = reconnect_max(s->relay), report = report_ms(s->relay);
+        const uint32_t max = reconnect_max(s->relay), report = report_ms(s);
 
         if (is_another(max, s->reconnect_max)) {
                 s->reconnect_max = max;
@@ -411,11 +411,10 @@ static void keep_agent(struct session *s, const char *agent)
 static struct session *session_new(struct relay *relay, struct http_req *r, const struct peer *peer, const char *boot)
 {
         struct session *s = calloc(1, sizeof(*s));
-        const struct dispatch_peer to = {.tenant = peer->tenant->name,
-                                         .connector = peer->connector.id,
-                                         .boot = boot,
-                                         .dead_ms = DEAD_AFTER_MS(report_ms(relay)),
-                                         .first_ms = FIRST_REPORT_MS};
+        struct dispatch_peer to = {.tenant = peer->tenant->name,
+                                   .connector = peer->connector.id,
+                                   .boot = boot,
+                                   .first_ms = FIRST_REPORT_MS};
         const struct dispatch_sink sink = {sink_request, sink_withdraw, sink_cancel, sink_drop, s};
 
         if (!s)
@@ -425,9 +424,10 @@ static struct session *session_new(struct relay *relay, struct http_req *r, cons
         s->r = r;
         s->since = loop_wall(relay->loop);
         s->began = loop_now(relay->loop);
-        s->report_ms = report_ms(relay);
-        s->reconnect_max = reconnect_max(relay);
         memcpy(s->connector, peer->connector.id, sizeof(s->connector));
+        s->report_ms = report_ms(s);
+        s->reconnect_max = reconnect_max(relay);
+        to.dead_ms = DEAD_AFTER_MS(s->report_ms);
         snprintf(s->boot, sizeof(s->boot), "%s", boot);
         keep_agent(s, http_header(r, "User-Agent"));
         TAILQ_INIT(&s->waiting);

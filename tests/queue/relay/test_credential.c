@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "base/core/text.h"
-#include "queue/relay/relay.h"
+#include "tests/queue/relay/no_store.h"
 
 #define T "acme"
 #define PIN "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
@@ -27,59 +27,9 @@ static char dir[64];
 
 /* ---- the store process, played by this one ---- */
 
-struct store_call *store_client_call(struct store_client *client, const struct store_request *request,
-                                     store_row_fn *row, store_end_fn *end, void *arg)
+static void store_it(const char *tenant, const struct store_event *event)
 {
-        (void)client;
-        (void)row;
-        (void)end;
-        (void)arg;
-        if (request->op == STORE_EVENT)
-                assert_int_equal(store_event_add(store, request->tenant, request->bytes), 0);
-        return NULL;
-}
-
-void store_client_forget(struct store_call *call)
-{
-        (void)call;
-}
-
-bool store_client_busy(const struct store_client *client)
-{
-        (void)client;
-        return false;
-}
-
-int store_client_new(struct store_client **ret_client, struct loop *loop, const struct relay_config *conf,
-                     const struct store_client_ops *ops, void *arg, struct error *err)
-{
-        (void)ret_client;
-        (void)loop;
-        (void)conf;
-        (void)ops;
-        (void)arg;
-        return error_fail(err, -ENOSYS, "not in this test");
-}
-
-const struct store_state *store_client_state(const struct store_client *client)
-{
-        static const struct store_state state = {.writable = true};
-
-        (void)client;
-        return &state;
-}
-
-int store_client_reload(struct store_client *client, struct error *err)
-{
-        (void)client;
-        (void)err;
-        return 0;
-}
-
-struct store_client *store_client_free(struct store_client *client)
-{
-        (void)client;
-        return NULL;
+        assert_int_equal(store_event_add(store, tenant, event), 0);
 }
 
 static void take_member(void *arg, const struct store_member *member)
@@ -119,6 +69,7 @@ static int setup(void **state)
         memset(&relay, 0, sizeof(relay));
         LIST_INIT(&relay.tenants);
         relay.config = &config;
+        no_store_event = store_it;
         snprintf(dir, sizeof(dir), "/tmp/relay-credential-XXXXXX");
         assert_non_null(mkdtemp(dir));
         assert_int_equal(loop_new_fake(&relay.loop), 0);
