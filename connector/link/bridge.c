@@ -327,6 +327,7 @@ const struct link_callbacks bridge_callbacks = {.on_request = on_request,
                                                 .on_drained = lines_drained,
                                                 .has_all = has_all,
                                                 .on_unanswered = on_unanswered,
+                                                .on_unheard = lines_spread,
                                                 .on_question = on_question};
 
 /* ---- from the validator ---- */
@@ -399,7 +400,8 @@ static int take_state(struct bridge *b, const struct msg_in *m)
         return r < 0 ? r : set_state(b, &state);
 }
 
-/* One that no link knows came by another link process: each node may be the one that waits. */
+/* One that no link knows came by another link process: each node may be the one that waits. So may they for what was
+ * given to the link of a node that is gone: its other links know it then (lines_spread). */
 static int take_verdict(struct bridge *b, const struct msg_in *m)
 {
         char id[ID_MAX + 1], jwe[VERDICT_JWE_MAX + 1];

@@ -247,7 +247,7 @@ static int add_node(struct bridge *b, const char *url, struct node **ret_node, s
                 return r;
         log_info("link.node", KV_S("relay", url));
         made = lines_of(*ret_node, LINE_SERVES);
-        if (made && other && link_share_held(made->link, other->link) < 0)
+        if (made && other && link_share(made->link, other->link, false) < 0)
                 log_warning("link.node", KV_S("why", "no memory for what it may wait for"));
         if (made)
                 link_start(made->link);
@@ -494,6 +494,35 @@ int lines_open_next(struct bridge *b, const struct buffer *text, struct key *hel
         return 0;
 }
 
+/* ---- a node that is gone ---- */
+
+static void share(struct line *to, const struct line *from)
+{
+        if (link_share(to->link, from->link, true) < 0)
+                log_warning("link.not_shared", KV_S("relay", from->node->url), KV_S("with", to->node->url),
+                            KV_S("why", "no memory, or no room"));
+}
+
+void lines_spread(void *arg)
+{
+        const struct line *line = arg;
+        struct line *to;
+
+        TAILQ_FOREACH (to, &line->node->b->lines, entry)
+                if (to != line && to->role == LINE_SERVES && link_is_up(to->link))
+                        share(to, line);
+}
+
+/* What went down before this one was there to take it up. */
+static void take_spread(struct line *line)
+{
+        const struct line *from;
+
+        TAILQ_FOREACH (from, &line->node->b->lines, entry)
+                if (from != line && line->role == LINE_SERVES && !link_has_session(from->link))
+                        share(line, from);
+}
+
 /* ---- what links say of themselves ---- */
 
 static void tell_state(struct line *line, enum link_down why, const char *detail)
@@ -527,6 +556,8 @@ void lines_state(void *arg, enum link_down why, const char *detail)
         struct bridge *b = line->node->b;
         const bool is_next = line->role == LINE_NEXT;
 
+        if (why != LINK_UP && !link_has_session(line->link))
+                lines_spread(line);
         if (line->role == LINE_OLD || (is_next && why != LINK_UP)) {
                 log_debug("link.other", KV_S("relay", line->node->url), KV_S("state", bridge_down_text(why)),
                           KV_S("detail", detail));
@@ -540,6 +571,7 @@ void lines_state(void *arg, enum link_down why, const char *detail)
         if (why == LINK_UP) {
                 learn_nodes(b, line->link);
                 leave_twin(line);
+                take_spread(line);
         }
         bridge_send_status(b);
         bridge_send_clock(b);

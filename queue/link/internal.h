@@ -178,7 +178,6 @@ void link_phase_set(struct link *l, enum link_phase phase);
 /* The relay's clock says wall (s since the epoch; 0: it says nothing) now. */
 void link_note_clock(struct link *l, int64_t wall);
 void link_tell_state(struct link *l, enum link_down why, const char *detail);
-bool link_has_session(const struct link *l);
 /* Something left the store: looks, from the loop, whether a drain or a leave is through. */
 void link_settled(struct link *l);
 

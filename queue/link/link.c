@@ -324,26 +324,55 @@ void link_forget(struct link *l, const char *id)
                 link_store_drop_kept(l, k);
 }
 
-int link_share_held(struct link *l, const struct link *from)
+static int share_flight(struct link *l, const struct flight *f)
+{
+        int r;
+
+        if (link_knows(l, f->node.id))
+                return 0;
+        r = link_store_flight(l, f->node.id, f->ends_at);
+        if (r < 0)
+                return r;
+        link_store_find_flight(l, f->node.id)->session = 0; /* no session was told of it */
+        link_store_find_flight(l, f->node.id)->foreign = true;
+        return 1;
+}
+
+static int share_kept(struct link *l, const struct kept *k)
+{
+        int r;
+
+        if (link_knows(l, k->node.id))
+                return 0;
+        r = link_store_keep(l, k->node.id, k->jwe, k->ends_at);
+        if (r < 0)
+                return r;
+        link_store_find_kept(l, k->node.id)->foreign = true;
+        return 1;
+}
+
+int link_share(struct link *l, const struct link *from, bool all)
 {
         const struct by_id *node;
-        int r = 0;
+        int r = 0, n = 0;
 
         TAILQ_FOREACH (node, &from->flights.list, order) {
                 const struct flight *f = (const struct flight *)node;
 
-                if (r == 0 && f->foreign && !f->over && (r = link_store_flight(l, node->id, f->ends_at)) == 0) {
-                        link_store_find_flight(l, node->id)->session = 0;
-                        link_store_find_flight(l, node->id)->foreign = true;
-                }
+                r = r >= 0 && (f->foreign || all) && !f->over ? share_flight(l, f) : r;
+                n += r > 0;
         }
         TAILQ_FOREACH (node, &from->kept.list, order) {
                 const struct kept *k = (const struct kept *)node;
 
-                if (r == 0 && k->foreign && (r = link_store_keep(l, node->id, k->jwe, k->ends_at)) == 0)
-                        link_store_find_kept(l, node->id)->foreign = true;
+                r = r >= 0 && (k->foreign || all) ? share_kept(l, k) : r;
+                n += r > 0;
         }
-        return r;
+        if (n && link_has_session(l)) {
+                link_store_say_received(l);
+                link_report_soon(l);
+        }
+        return r < 0 ? r : 0;
 }
 
 /* ---- making and freeing ---- */

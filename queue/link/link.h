@@ -63,6 +63,9 @@ struct link_callbacks {
         /* A request that gets no answer from the caller, and why: a word of the protocol's for what the link declined
          * in its place, or "lost", with link_lost. NULL: nobody wants to know. */
         void (*on_unanswered)(void *arg, const char *id, const char *why);
+        /* A report was not answered: perhaps its node is gone, and the session will only end later. NULL: nobody wants
+         * to know. */
+        void (*on_unheard)(void *arg);
         /* A person's question, as on_request; to be answered by link_answer or link_answer_declined. NULL: this
          * connector answers none. */
         void (*on_question)(void *arg, const char *id, uint32_t budget_ms, uint64_t received_ms, const char *sealed,
@@ -143,10 +146,11 @@ int link_reenroll(struct link *l, const struct est_asker *asker, link_renewed_fn
 /* Takes over the state that from shows, for a further link of one connector. */
 int link_inherit(struct link *l, const struct link *from);
 /*
- * Takes over what from has and was not given by its own relay in this process's life (link_hold, verdicts to requests
- * that no link knew): any node may be the one that waits for it. 0 or -ENOMEM.
+ * Takes over what from has in its hands, for whose node another may be the one that waits: what no relay gave it in
+ * this process's life (link_hold, verdicts to requests that no link knew); all: also what its own relay gave it, which
+ * may be gone. What l knows already stays as it is. 0; -ENOMEM, -ENOBUFS: not all.
  */
-int link_share_held(struct link *l, const struct link *from);
+int link_share(struct link *l, const struct link *from, bool all);
 /* What of the connector's capacity is this link's; until the next link_set_state. */
 void link_set_capacity(struct link *l, uint32_t capacity);
 /* Another link has delivered the verdict: nothing more is said of it here. */
@@ -166,6 +170,8 @@ const char *link_node(const struct link *l);
 size_t link_nodes(const struct link *l, const char (**ret_urls)[257]);
 
 bool link_is_up(const struct link *l);
+/* Whether it has a session, be it one that is about to be left. */
+bool link_has_session(const struct link *l);
 /* Whether the relay has answered a report of this session: before, it gives this link nothing. */
 bool link_is_heard(const struct link *l);
 /* Whether the relay said, in its latest answer to this session, that it keeps the connector from work (PROTOCOL 12.6).

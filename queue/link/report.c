@@ -259,6 +259,8 @@ static void on_failed(struct link *l, long status, const char *why)
         l->statement_posted = l->in_hand_posted = false;
         l->report_due = true;
         l->report_fails++;
+        if (l->cb->on_unheard)
+                l->cb->on_unheard(l->arg);
         log_debug("link.report_failed", KV_I("status", status), KV_S("why", why), KV_U("times", l->report_fails));
         loop_timer_in(l->report_timer, loop_jitter(delay / 2, delay < REPORT_RETRY_MAX ? delay : REPORT_RETRY_MAX));
 }

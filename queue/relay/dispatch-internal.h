@@ -31,9 +31,10 @@ struct request {
         struct site *site;
         struct dispatch_link *with; /* NULL: with nobody, or the link is gone */
         enum request_state state;
-        bool hop;    /* of another node: for links of this one */
-        bool parked; /* REQUEST_NEW, in site.parked: waits for a link that is silent */
-        bool orphan; /* in site.orphans: its link is gone, its connector may come back with it */
+        bool hop;      /* of another node: for links of this one */
+        bool parked;   /* REQUEST_NEW, in site.parked: waits for a link that is silent */
+        bool orphan;   /* in site.orphans: its link is gone, its connector may come back with it */
+        bool went_far; /* by another node: what the connector has at this one says nothing of it */
         uint64_t orphaned_at;
         char boot[BOOT_LEN + 1]; /* of the session that it was given to */
         uint64_t parked_until;   /* no longer than this; 0: it never had to */

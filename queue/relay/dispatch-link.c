@@ -148,6 +148,17 @@ int dispatch_link_new(struct dispatch_link **ret_link, struct dispatch *d, const
         return 0;
 }
 
+/* Those of this start that waited since it had another link, which now is gone as well. */
+static void end_waiting(const struct dispatch_link *link)
+{
+        struct request *r;
+
+        TAILQ_FOREACH (r, &link->site->orphans, by_link)
+                if (!loop_timer_armed(r->step) && strcmp(r->trail.connector, link->connector) == 0 &&
+                    strcmp(r->boot, link->boot) == 0)
+                        loop_timer_at(r->step, link->last_word + link->dead_ms);
+}
+
 void dispatch_link_gone(struct dispatch_link *link)
 {
         bool alone, replaced;
@@ -159,6 +170,8 @@ void dispatch_link_gone(struct dispatch_link *link)
         take_back(link, replaced ? REST_FAILS : REST_WAITS);
         if (replaced) /* what this start's other links had before */
                 end_earlier_boots(link->site, link->connector);
+        else if (alone)
+                end_waiting(link);
         site_place_parked(link->site);
         loop_timer_free(link->dead);
         free(link->reasons);
@@ -245,11 +258,6 @@ bool dispatch_link_is_quarantined(const struct dispatch_link *link)
         return link->quarantined;
 }
 
-bool dispatch_link_is_alone(const struct dispatch_link *link)
-{
-        return link->standing->n_links == 1;
-}
-
 /* ---- what connectors say ---- */
 
 /* The request if this connector has it. */
@@ -273,9 +281,10 @@ void dispatch_received(struct dispatch_link *link, const char *id)
 
         if (!r)
                 return;
-        if (r->with != link) { /* its connector is back under a new session */
+        if (r->with != link && !link->far) { /* its connector is back under a new session */
                 request_detach(r);
                 r->with = link;
+                r->went_far = false;
                 TAILQ_INSERT_TAIL(&link->requests, r, by_link);
                 link->n_requests++;
                 loop_timer_stop(r->step);
@@ -316,7 +325,8 @@ void dispatch_lost(struct dispatch_link *link, const char *id)
 {
         struct request *r = held(link, id);
 
-        if (r)
+        /* the other node has lost its link; the connector has shown by one of this node's that it has it still */
+        if (r && !(link->far && r->with && !r->with->far))
                 request_fail(r, PROBLEM_CONNECTOR_LOST, true, "the connector has lost the request");
 }
 
@@ -332,7 +342,7 @@ static void fail_others(const struct dispatch_link *link, struct request_list *l
 
         for (r = TAILQ_FIRST(list); r; r = next) {
                 next = TAILQ_NEXT(r, by_link);
-                if (r->state == REQUEST_QUEUED || strcmp(r->trail.connector, link->connector) != 0 ||
+                if (r->state == REQUEST_QUEUED || r->went_far || strcmp(r->trail.connector, link->connector) != 0 ||
                     strcmp(r->boot, link->boot) != 0 || (n && bsearch(r->id, ids, n, sizeof(*ids), by_text)))
                         continue;
                 request_fail(r, PROBLEM_CONNECTOR_LOST, true, "the connector came back without the request");
@@ -347,7 +357,7 @@ void dispatch_in_hand(struct dispatch_link *link, char (*ids)[ID_MAX + 1], size_
                 qsort(ids, n, sizeof(*ids), by_text);
         fail_others(link, &link->site->orphans, ids, n);
         TAILQ_FOREACH (other, &link->site->links, entry)
-                if (other != link && !other->far) /* what another node gives it may be on its way */
+                if (other != link) /* what another node gives it may be on its way */
                         fail_others(link, &other->requests, ids, n);
 }
 

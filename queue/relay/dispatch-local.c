@@ -368,6 +368,7 @@ void request_place(struct request *r)
                         continue;
                 link->sent++;
                 r->with = link;
+                r->went_far = link->far;
                 TAILQ_INSERT_TAIL(&link->requests, r, by_link);
                 link->n_requests++;
                 memcpy(r->trail.connector, link->connector, sizeof(r->trail.connector));

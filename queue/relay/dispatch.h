@@ -163,8 +163,6 @@ void dispatch_link_drain(struct dispatch_link *link);
 /* The same while it lasts, and callers hear "quarantined" where nobody else is there. */
 void dispatch_link_quarantine(struct dispatch_link *link, bool quarantined);
 bool dispatch_link_is_quarantined(const struct dispatch_link *link);
-/* Whether its connector has no other link here. */
-bool dispatch_link_is_alone(const struct dispatch_link *link);
 /* Whether it would get work, credit and what it answered lately aside. */
 bool dispatch_link_is_ready(const struct dispatch_link *link);
 /* Why the connector is not ready, as it says: a line each; NULL: nothing. */
@@ -175,7 +173,8 @@ void dispatch_received(struct dispatch_link *link, const char *id);
 void dispatch_declined(struct dispatch_link *link, const char *id, const char *why);
 /* Nobody will answer it: the password may have left. Ends as connector-lost. */
 void dispatch_lost(struct dispatch_link *link, const char *id);
-/* These ids are all that the connector has in hand: what else other sessions of this boot took is lost. Sorts ids. */
+/* These ids are all that the connector has in hand by this node's links: what else other sessions of this boot took is
+ * lost. Sorts ids. */
 void dispatch_in_hand(struct dispatch_link *link, char (*ids)[ID_MAX + 1], size_t n);
 /* The verdict of a connector that came by whatever way. */
 enum dispatch_receipt dispatch_verdict_of(struct dispatch *d, const char *tenant, const char *connector, const char *id,

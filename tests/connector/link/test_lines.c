@@ -99,6 +99,7 @@ static void a_node_that_dies_takes_nothing_else_with_it(void **state)
         send_request(d->t, ID1, 1);
         send_request(other, ID2, 1);
         pass(d->t, 20);
+        d->t->answer = "{\"confirmed\":[\"" ID1 "\"],\"late\":[\"" ID2 "\"]}"; /* nobody there waits for it */
         fake_relay_cut(other->relay);
         pass(d->t, 50);
         assert_non_null(strstr(d->status, "\"state\":\"up\",\"why\":\"up\",\"detail\":\"n1\""));
@@ -113,7 +114,71 @@ static void a_node_that_dies_takes_nothing_else_with_it(void **state)
         fake_relay_listen(other->relay, true);
         pass(d->t, 3000);
         assert_non_null(strstr(other->items, "02:verdict "));
+        assert_null(strstr(d->frames, "late"));
         assert_int_equal(count_lines(d), 2);
+}
+
+/* Whoever waits for what a node gave that is gone may wait at another one, which it came from. */
+static void an_answer_whose_node_is_gone_comes_up_at_another(void **state)
+{
+        struct desk *d = *state;
+        struct test *other = start(d, 2);
+
+        send_request(other, ID1, 1);
+        send_request(other, ID2, 2);
+        send_request(other, ID3, 3);
+        pass(d->t, 20);
+        say_verdict(d, ID3, "a..b.c.d", 0);
+        pass(d->t, 50);
+        fake_relay_cut(other->relay);
+        pass(d->t, 50);
+        assert_string_equal(d->t->items, "01:received 02:received ");
+        say_verdict(d, ID1, "a..b.c.d", 0);
+        pass(d->t, 50);
+        say_declined(d, ID2, "no_dc");
+        pass(d->t, 50);
+        assert_string_equal(d->t->items, "01:received 02:received 01:verdict 02:declined:no_dc ");
+        assert_non_null(strstr(d->frames, "confirmed:01"));
+        fake_relay_listen(other->relay, true);
+        pass(d->t, 3000);
+        assert_null(strstr(other->items, "01:verdict"));
+        assert_int_equal(link_in_hand(first_line(d)->link), 0);
+}
+
+/* The same where all nodes were away: the first that is back has it. */
+static void an_answer_waits_for_any_node(void **state)
+{
+        struct desk *d = *state;
+        struct test *other = start(d, 2);
+
+        send_request(other, ID1, 1);
+        pass(d->t, 20);
+        fake_relay_cut(d->t->relay);
+        pass(d->t, 20);
+        fake_relay_cut(other->relay);
+        pass(d->t, 20);
+        say_verdict(d, ID1, "a..b.c.d", 0);
+        pass(d->t, 50);
+        fake_relay_listen(d->t->relay, true);
+        pass(d->t, 4000);
+        assert_string_equal(d->t->items, "01:verdict ");
+        assert_non_null(strstr(d->frames, "confirmed:01"));
+}
+
+/* A node that takes no report: its stream may go on, and would be missed only after 25 s. */
+static void a_node_that_does_not_hear_is_not_waited_for(void **state)
+{
+        struct desk *d = *state;
+        struct test *other = start(d, 2);
+
+        other->report_status = 503;
+        send_request(other, ID1, 1);
+        pass(d->t, 20);
+        say_verdict(d, ID1, "a..b.c.d", 0);
+        pass(d->t, 1000);
+        assert_non_null(strstr(d->status, "\"node\":\"n2\",\"state\":\"up\""));
+        assert_non_null(strstr(d->t->items, "01:verdict "));
+        assert_non_null(strstr(d->frames, "confirmed:01"));
 }
 
 static void the_capacity_is_shared(void **state)
@@ -408,6 +473,9 @@ int main(void)
                 TEST(each_answers_its_own),
                 TEST(one_id_at_two_nodes),
                 TEST(a_node_that_dies_takes_nothing_else_with_it),
+                TEST(an_answer_whose_node_is_gone_comes_up_at_another),
+                TEST(an_answer_waits_for_any_node),
+                TEST(a_node_that_does_not_hear_is_not_waited_for),
                 TEST(the_capacity_is_shared),
                 TEST(the_address_to_begin_with_is_left),
                 TEST(two_addresses_of_one_node),

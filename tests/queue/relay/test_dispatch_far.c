@@ -101,6 +101,51 @@ static void test_gone(void **state)
         assert_int_equal(verdict(same, kept), DISPATCH_CONFIRMED);
 }
 
+/* What the connector lists as in its hands by this node's link says nothing of what another node gave it; what it has
+ * from there it may take up here, and then the other node's end is no news. */
+static void test_gone_and_taken_up(void **state)
+{
+        struct model_link *far = open_far_link(0, 0), *same;
+        struct model_request *r, *other;
+
+        (void)state;
+        report(far, 0, true);
+        r = submit("100", 8000);
+        other = submit("100", 8000);
+        claim(far);
+        same = open_link(2, 0);
+        report(same, 0, false);
+        dispatch_received(same->link, r->id);
+        dispatch_lost(far->link, r->id); /* it has lost its own link */
+        close_link(far);
+        dispatch_in_hand(same->link, NULL, 0);
+        turn();
+        assert_int_equal(r->answers + other->answers, 0);
+        assert_int_equal(verdict(same, r), DISPATCH_CONFIRMED);
+        assert_int_equal(verdict(same, other), DISPATCH_CONFIRMED);
+}
+
+/* The links that were left go as well: who waits is told when the last would have been dead. */
+static void test_gone_one_by_one(void **state)
+{
+        struct model_link *far = open_far_link(0, 0), *same = open_link(2, 0);
+        struct model_request *r;
+
+        (void)state;
+        report(far, 0, true);
+        report(same, 0, false);
+        r = submit("100", 15000);
+        claim(far);
+        close_link(far);
+        turn();
+        assert_int_equal(r->answers, 0);
+        close_link(same);
+        loop_fake_advance(w.loop, 11000);
+        assert_int_equal(r->answers, 0);
+        loop_fake_advance(w.loop, 1500);
+        assert_int_equal(r->problem, PROBLEM_CONNECTOR_LOST);
+}
+
 /* Of another node: to links of this one only, and once more for another of its recipients. */
 static void test_a_hop(void **state)
 {
@@ -144,8 +189,8 @@ static void test_a_hop(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                TEST(test_this_node_first), TEST(test_not_claimed), TEST(test_given_back), TEST(test_gone),
-                TEST(test_a_hop),
+                TEST(test_this_node_first),   TEST(test_not_claimed),     TEST(test_given_back), TEST(test_gone),
+                TEST(test_gone_and_taken_up), TEST(test_gone_one_by_one), TEST(test_a_hop),
         };
 
         return cmocka_run_group_tests_name("relay/dispatch-far", tests, NULL, NULL);
