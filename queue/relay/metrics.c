@@ -19,14 +19,15 @@
 #define TEXT_MAX (4 * 1024 * 1024)
 #define SCRAPERS_MAX 16
 
-enum { OUTCOME_VERDICT = 0, OUTCOME_CANCELLED = PROBLEM_TYPES_, OUTCOMES }; /* between them: problems */
-
-/* How the sign-ins of one tenant ended. */
+/* How the sign-ins, or the questions, of one tenant ended; between answered and cancelled: problems. */
+struct ends {
+        uint64_t outcomes[METERED_OUTCOMES];
+        struct metrics_times answered;
+};
 struct tenant_counts {
         LIST_ENTRY(tenant_counts) entry;
         char name[TENANT_MAX + 1];
-        uint64_t outcomes[OUTCOMES];
-        struct metrics_times answered;
+        struct ends sign_ins, questions;
 };
 
 struct metering {
@@ -55,16 +56,27 @@ static struct tenant_counts *counts_of(struct metering *metering, const char *te
 void metering_note(struct metering *metering, const char *tenant, const struct store_sign_in *row)
 {
         struct tenant_counts *c = metering ? counts_of(metering, tenant) : NULL;
-        size_t outcome = strcmp(row->state, "cancelled") == 0 ? OUTCOME_CANCELLED : OUTCOME_VERDICT;
+        size_t outcome = strcmp(row->state, "cancelled") == 0 ? METERED_CANCELLED : METERED_ANSWER;
 
         for (enum problem_type p = PROBLEM_MALFORMED; p < PROBLEM_TYPES_; p++)
                 if (strcmp(problem_word(p), row->problem) == 0)
                         outcome = p;
         if (!c)
                 return;
-        c->outcomes[outcome]++;
-        if (outcome == OUTCOME_VERDICT && row->answered >= 0)
-                metrics_observe(&c->answered, (uint64_t)row->answered);
+        c->sign_ins.outcomes[outcome]++;
+        if (outcome == METERED_ANSWER && row->answered >= 0)
+                metrics_observe(&c->sign_ins.answered, (uint64_t)row->answered);
+}
+
+void metering_note_question(struct metering *metering, const char *tenant, size_t outcome, uint64_t ms)
+{
+        struct tenant_counts *c = metering ? counts_of(metering, tenant) : NULL;
+
+        if (!c)
+                return;
+        c->questions.outcomes[outcome]++;
+        if (outcome == METERED_ANSWER)
+                metrics_observe(&c->questions.answered, ms);
 }
 
 void metering_forget(struct metering *metering, const char *tenant)
@@ -82,11 +94,25 @@ void metering_forget(struct metering *metering, const char *tenant)
 
 /* ---- the text ---- */
 
-static const char *outcome_word(size_t outcome)
+static void put_outcomes(struct metrics *m, const struct tenant_counts *c, const struct ends *ends,
+                         const char *answered)
 {
-        return outcome == OUTCOME_VERDICT     ? "verdict"
-               : outcome == OUTCOME_CANCELLED ? "cancelled"
-                                              : problem_word((enum problem_type)outcome);
+        for (size_t i = 0; i < METERED_OUTCOMES; i++)
+                if (ends->outcomes[i] || i == METERED_ANSWER)
+                        metrics_put(m, (double)ends->outcomes[i], "tenant", c->name, "outcome",
+                                    i == METERED_ANSWER      ? answered
+                                    : i == METERED_CANCELLED ? "cancelled"
+                                                             : problem_word((enum problem_type)i),
+                                    METRICS_END);
+}
+
+static bool has_ends(const struct ends *ends)
+{
+        bool has = false;
+
+        for (size_t i = 0; i < METERED_OUTCOMES; i++)
+                has |= ends->outcomes[i] != 0;
+        return has;
 }
 
 static void put_sign_ins(struct metrics *m, const struct metering *metering)
@@ -97,18 +123,35 @@ static void put_sign_ins(struct metrics *m, const struct metering *metering)
         metrics_begin(m, "postern_relay_sign_ins_total", METRICS_COUNTER,
                       "Sign-ins that a tenant's service brought, by what it was answered: a verdict, or the problem.");
         LIST_FOREACH (c, &metering->tenants, entry)
-                for (size_t i = 0; i < OUTCOMES; i++)
-                        if (c->outcomes[i] || i == OUTCOME_VERDICT)
-                                metrics_put(m, (double)c->outcomes[i], "tenant", c->name, "outcome", outcome_word(i),
-                                            METRICS_END);
+                put_outcomes(m, c, &c->sign_ins, "verdict");
         metrics_begin(m, "postern_relay_sign_in_seconds", METRICS_HISTOGRAM,
                       "From the request of a service to the verdict.");
         LIST_FOREACH (c, &metering->tenants, entry)
-                metrics_put_times(m, &c->answered, "tenant", c->name, METRICS_END);
+                metrics_put_times(m, &c->sign_ins.answered, "tenant", c->name, METRICS_END);
         metrics_begin(m, "postern_relay_problems_total", METRICS_COUNTER,
                       "Refusals to anybody, of every endpoint, by the problem that was answered.");
         for (enum problem_type p = PROBLEM_MALFORMED; p < PROBLEM_TYPES_; p++)
                 metrics_put(m, (double)problems[p], "problem", problem_word(p), METRICS_END);
+}
+
+/* Of those tenants alone whose people ask. */
+static void put_questions(struct metrics *m, const struct metering *metering)
+{
+        const struct tenant_counts *c;
+
+        metrics_begin(
+                m, "postern_relay_questions_total", METRICS_COUNTER,
+                "Questions that a tenant's people asked connectors, by what came of them: an answer, or the problem.");
+        LIST_FOREACH (c, &metering->tenants, entry)
+                if (has_ends(&c->questions))
+                        put_outcomes(m, c, &c->questions, "answer");
+        metrics_begin(m, "postern_relay_question_seconds", METRICS_HISTOGRAM,
+                      "From a person's question to its answer.");
+        LIST_FOREACH (c, &metering->tenants, entry)
+                if (has_ends(&c->questions))
+                        metrics_put_times(m, &c->questions.answered, "tenant", c->name, METRICS_END);
+        metrics_one(m, "postern_relay_questions_waiting", METRICS_GAUGE, "Questions under way.",
+                    relay_questions_waiting(metering->relay));
 }
 
 /* A connector's links, put together: one that reconnects has two for a while. */
@@ -243,6 +286,10 @@ static void put_nodes(struct metrics *m, const struct relay *relay)
         metrics_put(m, (double)c->taken, "way", "in", "what", "taken", METRICS_END);
         metrics_put(m, (double)c->stale, "way", "in", "what", "stale", METRICS_END);
         metrics_put(m, (double)c->strays, "way", "out", "what", "stray", METRICS_END);
+        metrics_begin(m, "postern_relay_questions_passed_total", METRICS_COUNTER,
+                      "Questions of people between nodes, for connectors that are linked to one of them.");
+        metrics_put(m, (double)c->questions_out, "way", "out", METRICS_END);
+        metrics_put(m, (double)c->questions_in, "way", "in", METRICS_END);
         metrics_one(m, "postern_relay_node_messages_refused_total", METRICS_COUNTER,
                     "Messages on dispatch's subjects that are none of a node.", (double)c->bad);
 }
@@ -296,6 +343,7 @@ static void put_all(struct metrics *m, const struct metering *metering)
         metrics_begin(m, "postern_relay_build_info", METRICS_GAUGE, "Always 1; the labels say what runs.");
         metrics_put(m, 1, "version", POSTERN_VERSION, "node", relay->config->node, METRICS_END);
         put_sign_ins(m, metering);
+        put_questions(m, metering);
         put_tenants(m, relay);
         put_nodes(m, relay);
         metrics_one(m, "postern_relay_in_flight", METRICS_GAUGE, "Sign-ins under way.",

@@ -242,6 +242,29 @@ void nodes_tell_all(struct nodes *n)
 
 /* ---- what others tell ---- */
 
+/* Once: an honest relay is far from it. */
+static void tell_crowd(const struct node *node)
+{
+        struct nodes *n = node->nodes;
+
+        if (!n->links_told)
+                log_error("too_many_far_links", KV_S("node", node->name), KV_U("links", n->n_links),
+                          KV_U("bytes", n->n_lines), KV_S("consequence", "others are not known here"));
+        n->links_told = true;
+}
+
+/* Over the bound there are none, as where there is no memory. */
+static void set_lines(struct far_link *far, char **lines, const char *text)
+{
+        struct nodes *n = far->node->nodes;
+        const size_t before = *lines ? strlen(*lines) : 0;
+
+        n->n_lines -= before;
+        free(*lines);
+        *lines = text[0] && n->n_lines + strlen(text) <= NODES_LINES_ALL_MAX ? strdup(text) : NULL;
+        n->n_lines += *lines ? strlen(*lines) : 0;
+}
+
 void nodes_far_free(struct far_link *far)
 {
         struct relay *relay = far->node->nodes->relay;
@@ -249,12 +272,13 @@ void nodes_far_free(struct far_link *far)
 
         TAILQ_REMOVE(&far->node->links, far, of_node);
         far->node->n_links--;
+        far->node->nodes->n_links--;
         LIST_REMOVE(far, of_tenant);
         dispatch_link_gone(far->link); /* takes back what was only offered */
         nodes_offers_drop(far);
         api_keys_touch(relay, t);
-        free(far->realms);
-        free(far->reasons);
+        set_lines(far, &far->realms, "");
+        set_lines(far, &far->reasons, "");
         free(far);
 }
 
@@ -297,19 +321,21 @@ static struct far_link *far_new(struct node *node, struct tenant *t, const char 
         }
         TAILQ_INSERT_TAIL(&node->links, far, of_node);
         node->n_links++;
+        node->nodes->n_links++;
         LIST_INSERT_HEAD(&t->far, far, of_tenant);
         if (tenant_is_quarantined(relay, t, connector))
                 dispatch_link_quarantine(far->link, true);
         return far;
 }
 
-static void set_lines(char **lines, const struct msg_in *m, uint8_t tag)
+static void take_lines(struct far_link *far, char **lines, const struct msg_in *m, uint8_t tag)
 {
         char text[NODES_LINES_MAX + 1] = "";
 
         (void)msg_get_str(m, tag, text, sizeof(text));
-        free(*lines);
-        *lines = text[0] ? strdup(text) : NULL;
+        set_lines(far, lines, text);
+        if (text[0] && !*lines)
+                tell_crowd(far->node);
 }
 
 /* Readiness and reasons, for dispatch. */
@@ -337,14 +363,17 @@ static void take_link(struct node *node, struct tenant *t, const char *connector
         if (!nodes_frames_boot(m, boot))
                 return;
         struct far_link *far = far_find(node, t, connector, boot, &n);
-        if (!far && n < BOOTS_MAX && node->n_links < NODES_LINKS_MAX)
+        const bool crowded = node->n_links >= NODES_LINKS_MAX || node->nodes->n_links >= NODES_LINKS_ALL_MAX;
+        if (!far && crowded)
+                tell_crowd(node);
+        if (!far && n < BOOTS_MAX && !crowded)
                 far = far_new(node, t, connector, boot);
         if (!far)
                 return;
         (void)msg_get_str(m, NODES_TAG_AGENT, far->agent, sizeof(far->agent));
         (void)msg_get_str(m, NODES_TAG_PEER, far->peer, sizeof(far->peer));
-        set_lines(&far->realms, m, NODES_TAG_REALMS);
-        set_lines(&far->reasons, m, NODES_TAG_REASONS);
+        take_lines(far, &far->realms, m, NODES_TAG_REALMS);
+        take_lines(far, &far->reasons, m, NODES_TAG_REASONS);
         far->ready = msg_get_u64(m, NODES_TAG_READY, 0) == 1;
         far->leaving = false;
         far->began = age < now ? now - age : 0;
@@ -463,6 +492,11 @@ void nodes_forget_tenant(struct nodes *nodes, struct tenant *t)
 const char *far_node_name(const struct far_link *far)
 {
         return far->node->name;
+}
+
+const char *far_node_run(const struct far_link *far)
+{
+        return far->node->run;
 }
 
 int nodes_directory_new(struct nodes *n)

@@ -50,6 +50,10 @@ static const struct frame_rule frames[] = {
         {ROW(NODES_CANCEL, "CANCEL", "nobody waits for it any more"), NEEDS(NODES_TAG_REF)},
         {ROW(NODES_ASK, "ASK", "what became of the grant?"), NEEDS(NODES_TAG_REF)},
         {ROW(NODES_TOOK, "TOOK", "the answer has come, or the stray verdict was waited for"), NEEDS(NODES_TAG_REF)},
+        {ROW(NODES_QUESTION, "QUESTION", "a person's question to the connector"),
+         NEEDS(NODES_TAG_REF, NODES_TAG_TENANT, NODES_TAG_CONNECTOR, NODES_TAG_ID, NODES_TAG_BUDGET, NODES_TAG_SEALED)},
+        {ROW(NODES_ANSWER, "ANSWER", "a part of its answer, in order, or the problem"), NEEDS(NODES_TAG_REF),
+         .may = {NODES_TAG_TOTAL, NODES_TAG_JWE, NODES_TAG_WHY, NODES_TAG_REASONS}},
 };
 
 static const struct frame_tag_rule tags[] = {
@@ -73,8 +77,9 @@ static const struct frame_tag_rule tags[] = {
         {NODES_TAG_SEALED, FIELD_TEXT, SEALED_SHARE_MAX, "SEALED", "the request, for one recipient"},
         {NODES_TAG_TRACE, FIELD_TEXT, 55, "TRACE", "traceparent"},
         {NODES_TAG_WHY, FIELD_TEXT, 63, "WHY", "a word"},
-        {NODES_TAG_JWE, FIELD_TEXT, VERDICT_JWE_MAX, "JWE", "a sealed verdict"},
+        {NODES_TAG_JWE, FIELD_TEXT, VERDICT_JWE_MAX, "JWE", "a sealed verdict, or a part of an answer"},
         {NODES_TAG_LAST, FIELD_NUMBER, 0, "LAST", "1: nobody else can be given it"},
+        {NODES_TAG_TOTAL, FIELD_NUMBER, 0, "TOTAL", "the characters of the whole answer"},
 };
 
 static const char *const parts[1] = {"node"};

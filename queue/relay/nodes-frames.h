@@ -13,12 +13,12 @@
 enum nodes_frame {
         /* to all */
         NODES_HEARTBEAT = 1, /* every second */
-        NODES_BYE,
-        NODES_LINK,      /* a link of a connector, and whether it is ready */
-        NODES_GONE,      /* there is none any more */
-        NODES_STATEMENT, /* a connector's latest */
-        NODES_TOLD,      /* since FROM all links and statements were told: others of this node are no more */
-        NODES_STRAY,     /* a verdict that nobody waits for here */
+        NODES_BYE,           /* to each, behind what it was told before */
+        NODES_LINK,          /* a link of a connector, and whether it is ready */
+        NODES_GONE,          /* there is none any more */
+        NODES_STATEMENT,     /* a connector's latest */
+        NODES_TOLD,          /* since FROM all links and statements were told: others of this node are no more */
+        NODES_STRAY,         /* a verdict that nobody waits for here */
         /* to one */
         NODES_SYNC, /* tell all */
         NODES_PING, /* is there anybody? NATS says if not */
@@ -30,8 +30,10 @@ enum nodes_frame {
         NODES_VERDICT,
         NODES_LOST,
         NODES_CANCEL,
-        NODES_ASK,  /* what became of a grant? */
-        NODES_TOOK, /* the answer has come; of a stray verdict: somebody did wait for it */
+        NODES_ASK,      /* what became of a grant? */
+        NODES_TOOK,     /* the answer has come; of a stray verdict: somebody did wait for it */
+        NODES_QUESTION, /* a person's, for a connector; RECEIVED says that it has come */
+        NODES_ANSWER,   /* a part of its answer, or the problem */
 };
 
 enum nodes_tag {
@@ -57,6 +59,7 @@ enum nodes_tag {
         NODES_TAG_WHY,
         NODES_TAG_JWE,
         NODES_TAG_LAST,
+        NODES_TAG_TOTAL,
 };
 
 extern const struct frame_table nodes_frames;

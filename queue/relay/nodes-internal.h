@@ -19,7 +19,10 @@
 #define NODES_ALONE_MS 1500   /* this node has no NATS server */
 #define NODES_CLAIM_MS 250    /* a grant that comes later is none, by the clock of the node that claimed */
 #define NODES_LINKS_MAX 16384 /* of one node */
-#define NODES_OFFERS_MAX 8192 /* under way, each way */
+/* Of all together, since a name costs nothing: whoever has the login can be as many nodes as there may be. */
+#define NODES_LINKS_ALL_MAX (4 * NODES_LINKS_MAX)
+#define NODES_LINES_ALL_MAX (32 * 1024 * 1024) /* bytes of realms and reasons */
+#define NODES_OFFERS_MAX 8192                  /* under way, each way */
 #define NODES_STRAYS_MAX 4096
 #define NODES_STRAYS_EACH 1024 /* of one tenant, that the others' have room */
 
@@ -68,6 +71,7 @@ struct hop {
         uint64_t ref, claimed_at, end;                          /* end: nobody waits any more */
         enum { HOP_CLAIMED = 0, HOP_GRANTED, HOP_ENDED } state; /* ENDED: until its answer has come */
         bool received, last; /* last: the node that it comes from has nobody else for it */
+        bool apart;          /* there was no NATS meanwhile: that node may have given up its offer, not its sign-in */
         uint64_t told_at;    /* ENDED: the answer, last */
         char *sealed;
         enum nodes_frame answer; /* ENDED */
@@ -91,7 +95,8 @@ struct nodes {
         struct loop_timer *tick, *gather;
         uint64_t beat_at, alone_since; /* alone_since: 0: connected */
         char fault[256];
-        bool crowd_told;
+        bool crowd_told, links_told;
+        size_t n_links, n_lines; /* of all; bytes of their realms and reasons */
         /* nodes-directory.c */
         TAILQ_HEAD(untold_list, tenant) untold;
         struct table told; /* by connector/boot within the tenant */
@@ -131,8 +136,12 @@ void nodes_take_sign_in(struct node *node, const struct msg_in *m);
 void nodes_offer_absent(struct nodes *n, uint64_t number);
 /* Those with a link end; dispatch is not told. */
 void nodes_offers_drop(struct far_link *far);
-/* A node is gone: nobody waits for what it granted. */
-void nodes_hops_drop(struct nodes *n, const char *run);
+/* A node is gone: nobody waits for what it granted. apart: it may live, and its callers wait; there is no NATS here. */
+void nodes_hops_drop(struct nodes *n, const char *run, bool apart);
 /* Asks what became of grants of which nothing is heard, answers again, and forgets what is over. */
 void nodes_offers_sweep(struct nodes *n);
 void nodes_offers_clear(struct nodes *n);
+
+/* ---- nodes-question.c ---- */
+/* QUESTION, ANSWER, RECEIVED. */
+void nodes_take_question(struct node *node, const struct msg_in *m);

@@ -32,6 +32,15 @@ static void begin_ref(const struct nodes *n, struct msg_out *m, enum nodes_frame
         msg_u64(m, NODES_TAG_REF, ref);
 }
 
+/* A verdict by the sign-in's own names, for a node that knows it by no number. */
+static void put_stray(struct msg_out *m, const char *tenant, const char *connector, const char *id, const char *jwe)
+{
+        msg_str(m, NODES_TAG_TENANT, tenant);
+        msg_str(m, NODES_TAG_CONNECTOR, connector);
+        msg_str(m, NODES_TAG_ID, id);
+        msg_str(m, NODES_TAG_JWE, jwe);
+}
+
 /* ---- this node's sign-ins ---- */
 
 static void offer_free(struct offer *offer)
@@ -334,11 +343,15 @@ static void hop_answer(struct hop *hop)
         struct nodes *n = hop->nodes;
         struct msg_out m;
 
+        const bool stray = hop->answer == NODES_VERDICT && hop->apart;
+
         hop->told_at = loop_now(n->relay->loop);
-        begin_ref(n, &m, hop->answer, hop->ref);
+        begin_ref(n, &m, stray ? NODES_STRAY : hop->answer, hop->ref);
         if (hop->answer == NODES_REFUSED)
                 msg_str(&m, NODES_TAG_WHY, hop->why);
-        if (hop->answer == NODES_VERDICT)
+        if (stray)
+                put_stray(&m, hop->tenant, hop->connector, hop->id, hop->jwe);
+        else if (hop->answer == NODES_VERDICT)
                 msg_str(&m, NODES_TAG_JWE, hop->jwe);
         (void)nodes_send(n, hop->run, 0, &m);
 }
@@ -482,13 +495,16 @@ static void take_cancel(struct node *node, uint64_t ref)
                 hop_free(hop);
 }
 
-void nodes_hops_drop(struct nodes *n, const char *run)
+void nodes_hops_drop(struct nodes *n, const char *run, bool apart)
 {
         struct hop *hop, *next;
 
         for (hop = TAILQ_FIRST(&n->hop_list); hop; hop = next) {
                 next = TAILQ_NEXT(hop, entry);
                 if (strcmp(hop->run, run) != 0)
+                        continue;
+                hop->apart |= apart;
+                if (hop->state == HOP_GRANTED && apart)
                         continue;
                 if (hop->state == HOP_GRANTED) { /* it is remembered: the node may live and ask */
                         dispatch_cancel(n->relay->dispatch, hop->tenant, hop->id);
@@ -513,10 +529,7 @@ static int ask_for_stray(struct nodes *n, struct stray *stray, const char *jwe)
         struct msg_out m;
 
         begin_ref(n, &m, NODES_STRAY, stray->number);
-        msg_str(&m, NODES_TAG_TENANT, stray->tenant);
-        msg_str(&m, NODES_TAG_CONNECTOR, stray->connector);
-        msg_str(&m, NODES_TAG_ID, stray->id);
-        msg_str(&m, NODES_TAG_JWE, jwe);
+        put_stray(&m, stray->tenant, stray->connector, stray->id, jwe);
         return nodes_send(n, NULL, 0, &m);
 }
 
@@ -601,6 +614,8 @@ static void take_about_offer(struct node *node, const struct msg_in *m)
         if (m->type == NODES_VERDICT || m->type == NODES_LOST ||
             (m->type == NODES_REFUSED && (!offer || offer->granted)))
                 say_took(node, msg_get_u64(m, NODES_TAG_REF, 0));
+        if (!offer && m->type == NODES_RECEIVED)
+                nodes_take_question(node, m);
         if (!offer)
                 return;
         if (m->type == NODES_CLAIM)

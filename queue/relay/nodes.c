@@ -55,7 +55,8 @@ static void node_gone(struct node *node, const char *why)
                 dispatch_link_drain(far->link);
         while (!TAILQ_EMPTY(&node->links))
                 nodes_far_free(TAILQ_FIRST(&node->links));
-        nodes_hops_drop(n, node->run);
+        nodes_hops_drop(n, node->run, n->alone_since != 0);
+        relay_questions_drop(n->relay, node->run);
         TAILQ_REMOVE(&n->all, node, entry);
         n->n--;
         free(node);
@@ -146,6 +147,10 @@ static void take_message(struct node *node, const struct msg_in *m)
         case NODES_TOOK:
                 nodes_take_sign_in(node, m);
                 break;
+        case NODES_QUESTION:
+        case NODES_ANSWER:
+                nodes_take_question(node, m);
+                break;
         }
 }
 
@@ -177,8 +182,10 @@ static void on_absent(void *arg, const char *run, uint64_t number)
         struct nodes *n = arg;
         struct node *node = node_find(n, run);
 
-        if (number != PING_NUMBER)
+        if (number != PING_NUMBER) {
                 nodes_offer_absent(n, number);
+                relay_question_failed(n->relay, NULL, number, PROBLEM_NO_CONNECTOR, NULL);
+        }
         if (node && !node->absent_at)
                 node->absent_at = loop_now(n->relay->loop);
 }
@@ -352,11 +359,12 @@ struct nodes *nodes_free(struct nodes *nodes)
         if (!nodes)
                 return NULL;
         nodes_begin(nodes, &m, NODES_BYE);
-        if (nodes->bus)
-                (void)nodes_send(nodes, NULL, 0, &m);
         while (!TAILQ_EMPTY(&nodes->all)) {
                 struct node *node = TAILQ_FIRST(&nodes->all);
 
+                /* by the way of its last answers: what goes to all could overtake them */
+                if (nodes->bus)
+                        (void)nodes_send(nodes, node->run, 0, &m);
                 while (!TAILQ_EMPTY(&node->links))
                         nodes_far_free(TAILQ_FIRST(&node->links));
                 TAILQ_REMOVE(&nodes->all, node, entry);

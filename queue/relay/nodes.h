@@ -50,11 +50,24 @@ enum nodes_stray { NODES_STRAY_LATE = 0, NODES_STRAY_ASKED, NODES_STRAY_TAKEN };
 enum nodes_stray nodes_give_stray(struct nodes *nodes, const struct tenant *t, const char *connector, const char *id,
                                   const char *jwe);
 
+/* ---- questions of people (question.c) ---- */
+struct far_link;
+struct problem;
+/* Passes one, of that many ms, to the node of far; sealed is its text for the connector. Its number; 0: it cannot
+ * leave.
+ */
+uint64_t nodes_pass_question(struct nodes *nodes, const struct far_link *far, const char *id, uint32_t budget,
+                             const char *sealed);
+/* The answer to a question of that node, or (p) the problem. */
+void nodes_answer_question(struct nodes *nodes, const char *run, uint64_t number, const char *jwe, size_t len,
+                           const struct problem *p);
+
 /* What went over to other nodes and came from them since the start. */
 struct nodes_counts {
         uint64_t offered, granted, refused, /* to others: offers, those that they claimed, and refusals */
                 claimed, taken, stale, /* of others: offers that were claimed, grants taken, grants that came late */
                 strays;                /* verdicts that somebody at another node waited for */
-        uint64_t bad;                  /* messages that are none */
+        uint64_t questions_out, questions_in;
+        uint64_t bad; /* messages that are none */
 };
 const struct nodes_counts *nodes_counts(const struct nodes *nodes);

@@ -268,6 +268,9 @@ int metering_new(struct metering **ret_metering, struct relay *relay, struct err
 struct metering *metering_free(struct metering *metering);
 /* A sign-in has ended. */
 void metering_note(struct metering *metering, const char *tenant, const struct store_sign_in *row);
+/* A question has ended: METERED_ANSWER, METERED_CANCELLED, or a problem; ms from its POST on. */
+enum { METERED_ANSWER = 0, METERED_CANCELLED = PROBLEM_TYPES_, METERED_OUTCOMES };
+void metering_note_question(struct metering *metering, const char *tenant, size_t outcome, uint64_t ms);
 /* The tenant was removed. */
 void metering_forget(struct metering *metering, const char *tenant);
 
@@ -367,6 +370,8 @@ bool connector_is_linked(const struct tenant *t, const char *connector, const ch
 /* A link of the connector at another node, one that is ready before others; NULL. */
 const struct far_link *connector_far(const struct tenant *t, const char *connector);
 const char *far_node_name(const struct far_link *far);
+/* Its name on the bus. */
+const char *far_node_run(const struct far_link *far);
 /* Sends one event; data is JSON text. */
 int session_event(struct session *s, const char *name, const char *data);
 /* Sends the tenant's roster to all of its sessions. */
@@ -424,6 +429,25 @@ struct board *api_keys_free(struct board *board);
 http_handler_fn api_question, relay_link_answer;
 /* The session ends: whoever waits for an answer by it is told. */
 void session_end_questions(struct session *s);
+/* How many are under way that services of this node asked. */
+unsigned relay_questions_waiting(const struct relay *relay);
+/* One that was asked at another node (nodes-question.c); its sealed text has its form. */
+struct question_passed {
+        const char *run, *node; /* the node's name on the bus, and its own */
+        uint64_t number;        /* there */
+        char tenant[TENANT_MAX + 1], connector[ID_MAX + 1], id[ID_MAX + 1];
+        uint32_t budget;
+        char *sealed; /* borrowed */
+};
+void relay_question_passed(struct relay *relay, const struct question_passed *passed);
+/* Of one that was passed to that node under that number: it has come there; the next part of its answer, of total
+ * characters; there is none (run NULL: the number reached nobody). */
+void relay_question_taken(struct relay *relay, const char *run, uint64_t number);
+void relay_question_part(struct relay *relay, const char *run, uint64_t number, size_t total, const char *part);
+void relay_question_failed(struct relay *relay, const char *run, uint64_t number, enum problem_type type,
+                           const char *reasons);
+/* The node is gone: so are its questions, and those that it has are lost. */
+void relay_questions_drop(struct relay *relay, const char *run);
 
 /* ---- api.c, sign-in.c, est.c ---- */
 /* arg is the relay. */

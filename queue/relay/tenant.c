@@ -95,9 +95,9 @@ void tenant_drop(struct relay *relay, struct tenant *t)
 {
         log_info("tenant_removed", KV_S("tenant", t->name));
         dispatch_end_tenant(relay->dispatch, t->name);
-        metering_forget(relay->metering, t->name);
         sessions_close(t);
         nodes_forget_tenant(relay->nodes, t);
+        metering_forget(relay->metering, t->name);
         tenant_free(t);
 }
 

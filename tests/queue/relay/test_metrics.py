@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """What a relay tells Prometheus, over its UNIX socket and nowhere else. Usage: test_metrics.py RELAY FORGE"""
+import concurrent.futures
 import http.client
 import os
 import socket
@@ -11,7 +12,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import relay_site  # noqa: E402
-from relay_site import Connector, Relay, wait_for  # noqa: E402
+from relay_site import Connector, Relay, new_id, wait_for  # noqa: E402
 
 VERDICT = 'aaaa..bbbb.cccc.dddd'
 
@@ -84,6 +85,29 @@ class MetricsTest(unittest.TestCase):
         c.hang_up()
         self.assertEqual(relay.sign_in(relay.seal(c), budget=500)[0], 503)
         wait_for('the problem', lambda: self.value('postern_relay_sign_ins_total{tenant="acme",outcome="no-connector"}') == 1)
+
+    def test_questions(self):
+        relay, c = self.relay, self.linked('one')
+        secret = relay.cli('secret', relay.tenant, 'helpdesk').strip()
+        self.assertEqual(self.value('postern_relay_questions_waiting'), 0)
+        self.assertNotIn('postern_relay_questions_total{', self.get()[1])  # of tenants alone whose people ask
+
+        def ask(budget, body=None):
+            headers = {'Authorization': 'Bearer ' + secret, 'Content-Type': 'application/postern-request', 'Postern-Id': new_id(),
+                       'Postern-Budget': str(budget)}
+            return relay.request('POST', relay.tenant_path('questions'), body or relay.seal(c), headers)
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            later = pool.submit(ask, 8000)
+            id = c.next('question')['id']
+            self.assertEqual(self.value('postern_relay_questions_waiting'), 1)
+            self.assertEqual(c.call('POST', f'/v1/link/answers/{c.session}/{id}', VERDICT, {'Content-Type': 'application/jose'})[0], 204)
+            self.assertEqual(later.result()[0], 200)
+        self.assertEqual((ask(500)[0], ask(500, 'nonsense')[0]), (504, 400))
+        for outcome in ('answer', 'deadline', 'malformed'):
+            self.assertEqual(self.value(f'postern_relay_questions_total{{tenant="acme",outcome="{outcome}"}}'), 1, outcome)
+        self.assertEqual(self.value('postern_relay_question_seconds_count{tenant="acme"}'), 1)
+        self.assertEqual(self.value('postern_relay_questions_waiting'), 0)
+        self.assertEqual(self.value('postern_relay_sign_ins_total{tenant="acme",outcome="verdict"}'), 0)  # they are no sign-ins
 
     def test_only_there(self):
         self.assertEqual(self.relay.request('GET', '/metrics')[0], 404)

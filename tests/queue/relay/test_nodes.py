@@ -306,6 +306,52 @@ class Faults(Case):
         self.nodes[1].start()
         self.nodes[0].knows(2)
 
+    def in_hand_at(self, connector, node, other):
+        """A sign-in at node 0 that the connector has from one node, linked at another as well: its links there, its id, its call."""
+        far, more = connector.at(self.nodes[node]), connector.at(self.nodes[other])
+        far.go()
+        more.open_stream()
+        self.assertEqual(more.report(ready=False)[0], 200)
+        self.nodes[0].sees(connector)
+        id = new_id()
+        later = self.nodes[0].sign_in_later(self.nodes[0].seal(connector), id=id, budget=15000)
+        self.assertEqual(far.next('request')['id'], id)
+        return far, more, id, later
+
+    def test_an_answer_whose_node_was_killed(self):
+        """It comes up by the connector's link at another node, or at the one that waits; the caller has it, once."""
+        for connector, other, wait in ((self.connectors[0], 2, True), (self.connectors[1], 0, True), (self.connectors[2], 2, False)):
+            with self.subTest(other=other, wait=wait):
+                before = self.nodes[0].log_text().count('node_gone')
+                far, more, id, later = self.in_hand_at(connector, 1, other)
+                self.nodes[1].stop(signal.SIGKILL)
+                if wait:
+                    wait_for('it is gone', lambda before=before: self.nodes[0].log_text().count('node_gone') > before)
+                verdict = [{'id': id, 'is': 'verdict', 'jwe': VERDICT}]
+                self.assertEqual(more.report(verdict)[0], 200)
+                status, headers, body = later.result()
+                self.assertEqual((status, body, headers['Postern-Connector']), (200, VERDICT.encode(), connector.id))
+                wait_for('it is confirmed', lambda more=more, verdict=verdict, id=id: id in more.report(verdict)[2]['confirmed'])
+                for c in (far, more):
+                    c.hang_up()
+                self.nodes[1].start()
+                for node in self.nodes:
+                    node.knows(2)
+
+    def test_an_answer_while_its_node_has_no_nats(self):
+        """The node that has it alone is cut off, not gone: what it is given meanwhile comes through once it is back."""
+        a = self.connectors[0]
+        far, more, id, later = self.in_hand_at(a, 1, 0)
+        self.site.cluster.kill(0, 1, 2)
+        for node in self.nodes:
+            node.knows(0)
+        far.report([{'id': id, 'is': 'received'}, {'id': id, 'is': 'verdict', 'jwe': VERDICT}])
+        self.site.cluster.start()
+        status, _, body = later.result()
+        self.assertEqual((status, body), (200, VERDICT.encode()), body)
+        more.hang_up()
+        far.hang_up()
+
     def test_no_nats(self):
         a, b, c = self.connectors
         self.site.work(0, 0), self.site.work(1, 1)
@@ -492,9 +538,23 @@ class Nats:
         self.s.close()
 
 
-TYPES = {'HEARTBEAT': 1, 'LINK': 3, 'GONE': 4, 'SYNC': 8, 'OFFER': 10, 'CLAIM': 11, 'GRANT': 12, 'REFUSED': 13, 'VERDICT': 15, 'CANCEL': 17}
+def relay_later(call):
+    """The call on a thread of its own; result() waits for what it gave."""
+    class Later(threading.Thread):
+        def run(self):
+            self.answer = call()
+
+        def result(self):
+            self.join(60)
+            return self.answer
+    later = Later()
+    later.start()
+    return later
+
+
+TYPES = {'HEARTBEAT': 1, 'BYE': 2, 'LINK': 3, 'GONE': 4, 'SYNC': 8, 'OFFER': 10, 'CLAIM': 11, 'GRANT': 12, 'REFUSED': 13, 'VERDICT': 15, 'CANCEL': 17, 'QUESTION': 20, 'ANSWER': 21}
 TAGS = {'RUN': 1, 'NAME': 2, 'SEQ': 3, 'TENANT': 4, 'CONNECTOR': 5, 'BOOT': 6, 'AGE': 7, 'READY': 8, 'REALMS': 9, 'REF': 15, 'ID': 16, 'BUDGET': 17,
-        'SEALED': 18, 'WHY': 20, 'JWE': 21}
+        'SEALED': 18, 'WHY': 20, 'JWE': 21, 'TOTAL': 23}
 
 
 class Node:
@@ -541,6 +601,97 @@ class Node:
                     at += 3 + n
                 return fields
             self.nats.until(b'MSG')
+
+
+class Questions(Case):
+    """What people ask of connectors that are linked at another node."""
+    NODES, CONNECTORS = 3, 2
+
+    def setUp(self):
+        super().setUp()
+        self.secrets = [node.cli('secret', node.tenant, 'helpdesk').strip() for node in self.nodes]
+        self.far = self.connectors[0].at(self.nodes[1])
+        self.far.go()
+        for node in self.nodes:
+            node.sees(self.connectors[0])
+
+    def ask(self, node, id, connector=None, budget=8000):
+        headers = {'Authorization': 'Bearer ' + self.secrets[node], 'Content-Type': 'application/postern-request', 'Postern-Id': id,
+                   'Postern-Budget': str(budget)}
+        text = self.nodes[node].seal(connector or self.connectors[0])
+        return self.nodes[node].request('POST', self.nodes[node].tenant_path('questions'), text, headers)
+
+    def later(self, node, **more):
+        id = new_id()
+        return id, relay_later(lambda: self.ask(node, id, **more))
+
+    def answer(self, id, body, type='application/jose'):
+        return self.far.call('POST', f'/v1/link/answers/{self.far.session}/{id}', body, {'Content-Type': type})[0]
+
+    def problem(self, answer):
+        return answer[0], answer[2]['type'].rsplit(':')[-1], answer[2].get('reasons')
+
+    def test_there_and_back(self):
+        for node, body in ((0, VERDICT), (2, 'a' * 90000 + '..b'), (1, VERDICT)):
+            id, later = self.later(node)
+            asked = self.far.next('question')
+            self.assertEqual(asked['id'], id)
+            self.assertTrue(6000 < asked['budget'] <= 8000, asked['budget'])
+            self.assertEqual(self.problem(self.ask(node, id))[:2], (409, 'duplicate-id'))
+            self.assertEqual(self.answer(id, body.encode()), 204)
+            status, headers, said = later.result()
+            self.assertEqual((status, said, headers['Postern-Connector'], headers['Postern-Id']), (200, body.encode(), self.far.id, id))
+            self.assertEqual(self.answer(id, body.encode()), 404)
+        later = self.nodes[0].sign_in_later(self.nodes[0].seal(self.connectors[0]))
+        id = self.far.next('request')['id']
+        self.far.report([{'id': id, 'is': 'verdict', 'jwe': VERDICT}])
+        self.assertEqual(later.result()[0], 200)
+        self.far.hang_up()
+
+    def test_why_there_is_none(self):
+        for why, wanted in (('stale_key', (422, 'stale-keys')), ('full', (503, 'not-ready')), ('replay', (400, 'malformed'))):
+            id, later = self.later(0)
+            self.far.next('question')
+            self.assertEqual(self.answer(id, f'{{"declined":"{why}"}}', 'application/json'), 204)
+            self.assertEqual(self.problem(later.result()), (*wanted, [why]))
+        _, later = self.later(0, budget=700)
+        self.far.next('question')
+        self.assertEqual(self.problem(later.result())[:2], (504, 'deadline'))
+        laters = [self.later(0)[1] for _ in range(9)]  # eight are under way at a connector, by whatever node
+        for _ in range(8):
+            self.far.next('question')
+        self.far.hang_up()
+        self.assertEqual(sorted(self.problem(later.result())[:2] for later in laters), [(502, 'connector-lost')] * 8 + [(503, 'busy')])
+        wait_for('it is linked nowhere', lambda: self.problem(self.ask(0, new_id()))[1] in ('no-connector', 'stale-keys'))
+
+    def test_the_node_is_killed(self):
+        _, later = self.later(0)
+        self.far.next('question')
+        self.nodes[1].stop(signal.SIGKILL)
+        self.assertEqual(self.problem(later.result())[:2], (502, 'connector-lost'))
+        self.nodes[1].start()
+
+    def test_a_node_that_takes_none(self):
+        """One of an older version, say: whoever asks is told to ask another node, long before the budget ends."""
+        node = Node(self.site)
+        node.publish('LINK', SEQ=1, TENANT='acme', CONNECTOR=self.far.id, BOOT=self.far.boot, AGE=5, READY=1, REALMS='corp.example')
+        self.far.hang_up()
+        wait_for('it is linked at the stranger alone', lambda: self.nodes_of(0, self.far) == ['stranger'])
+        began = time.monotonic()
+        _, later = self.later(0, budget=15000)
+        asked = node.hear('QUESTION')
+        self.assertEqual(asked['CONNECTOR'], self.far.id.encode())
+        for ref in (asked['REF'], struct.pack('<Q', 12345)):  # an answer in no form, or to nothing that was asked
+            node.tell(0, 'ANSWER', REF=struct.unpack('<Q', ref)[0], JWE='a"b', TOTAL=3)
+        self.assertIn(self.problem(later.result())[1], ('connector-lost',))
+        _, later = self.later(0, budget=15000)
+        self.assertEqual(self.problem(later.result())[:2], (503, 'no-connector'))
+        self.assertLess(time.monotonic() - began, 12)
+        node.nats.close()
+
+    def nodes_of(self, node, connector):
+        status = self.nodes[node].request('GET', self.nodes[node].tenant_path('status'), headers=self.nodes[node].as_admin())[2]
+        return next(x['nodes'] for x in status['connectors'] if x['id'] == connector.id)
 
 
 class Strangers(Case):
@@ -626,6 +777,14 @@ class Strangers(Case):
             node.hear('CANCEL')
             node.hello()
         node.nats.close()
+
+    def test_who_goes_says_so_behind_its_answers(self):
+        """By the way of the answers, which nothing that goes to all is bound to follow."""
+        node = Node(self.site)
+        self.nodes[0].stop()
+        node.hear('BYE')
+        node.nats.close()
+        self.nodes[0].start()
 
     def test_no_sense_hurts_nobody(self):
         a, _ = self.connectors
