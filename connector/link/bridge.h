@@ -93,8 +93,8 @@ void lines_start(struct bridge *b);
 void lines_clear(struct bridge *b);
 /* What the link of a line says of itself; arg: the line. */
 void lines_state(void *arg, enum link_down why, const char *detail);
-/* The node of the line (arg) is gone, or may be: what it had from there the links to other nodes have, too, since whoever
- * waits for it may be at any of them. */
+/* The node of the line (arg) is gone, or may be: what it had from there the links to other nodes have, too, since
+ * whoever waits for it may be at any of them. */
 void lines_spread(void *arg);
 /* Its link has drained: the line ends, with it perhaps its node, and with the last one the drain. arg: the line. */
 void lines_drained(void *arg);
