@@ -337,6 +337,33 @@ class Booted(unittest.TestCase):
         self.systemctl('stop', 'postern-web')
         self.assertEqual(self.show('postern-web', 'Result'), {'Result': 'success'})
 
+    def test_24aa_the_page_of_all_connectors(self):
+        """A host without a connector: the page asks by a socket, whose processes have a person's key, are confined, and reach the relay."""
+        folder = '/var/lib/postern-asker'
+        self.assertEqual(self.m.run('stat', '-c', '%U %a', folder).stdout, 'postern-asker 700\n')
+        self.m.write('/etc/postern-web/ca.pem', self.files['ca.pem'], 0o644)
+        self.m.run('chmod', '755', '/etc/postern-web')
+        self.m.write(f'{folder}/secret', json.loads(self.relay_cli('secret', 'contoso', 'helpdesk', '--json'))['secret'])
+        self.m.run('chown', 'postern-asker:', f'{folder}/secret')
+        self.m.run('runuser', '-u', 'postern-asker', '--', 'postern', 'person', 'init', 'desk', '--person', f'{folder}/person', '--no-passphrase',
+                   '--relay', 'https://127.0.0.1:8443', '--tenant', 'contoso', '--pin', self.pin, '--secret-file', f'{folder}/secret',
+                   '--ca-file', '/etc/postern-web/ca.pem')
+        self.m.write('/etc/postern-web/web.conf', '[web]\nlisten = 127.0.0.1:8470\neverywhere = /run/postern-asker.sock\n', 0o640, 'postern-web')
+        self.systemctl('start', 'postern-asker.socket', 'postern-web')
+        self.assertEqual(self.m.run('stat', '-c', '%G %a', '/run/postern-asker.sock').stdout, 'postern-web 660\n')
+        link = self.m.run('postern', 'page').stdout.strip()
+        said = self.http('POST', '/enter', '127.0.0.1:8470', 'code=' + link.split('#')[1], 'Sec-Fetch-Site: same-origin')
+        cookie = re.search(r'Set-Cookie: (postern=[^;]+)', said)
+        page = self.http('GET', '/', '127.0.0.1:8470', '', 'Cookie: ' + cookie[1])
+        self.m.run('journalctl', '--sync')
+        told = self.m.run('journalctl', '-t', 'postern-asker', '-o', 'cat', '--no-pager').stdout
+        self.assertIn(' 503 ', page)  # its tenant has no roster, or none that names the key
+        self.assertRegex(page, 'approve-person|roster', told)
+        self.assertIn('asker.asked op=status', told)
+        self.assertNotIn('no_landlock', told)
+        self.assertEqual(self.systemctl('list-units', '--failed', '--plain', '--no-legend', 'postern-asker*').stdout, '')
+        self.systemctl('stop', 'postern-web', 'postern-asker.socket')
+
     def test_24b_the_gateway(self):
         """The page's three commands and one file; nobody here could check a password, which it says."""
         self.m.write('/etc/postern-gateway/ca.pem', self.files['ca.pem'], 0o644)
