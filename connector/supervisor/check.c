@@ -10,14 +10,12 @@
 #include "connector/supervisor/supervisor.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "certs/keys/key-uri.h"
 #include "base/core/text.h"
-
-#define TRIAL_MS 30000
+#include "base/process/trial.h"
 
 /* A path may name a key in hardware as well, but that file is not opened here. */
 static bool names_hardware(const char *setting)
@@ -67,73 +65,22 @@ size_t check_all(struct supervisor *s, struct files_check *check)
 
 /* ---- the processes, on trial ---- */
 
-enum trial_end { TRIAL_READY = 0, TRIAL_ENDED, TRIAL_SILENT };
-
-static void on_child_ended(void *arg)
-{
-        struct supervisor *s = arg;
-
-        for (size_t i = PART_LINK; i < PART_N; i++)
-                if (child_reap(&s->children[i]))
-                        loop_stop(s->loop, TRIAL_ENDED);
-}
-
-static void on_patience_end(void *arg)
-{
-        struct supervisor *s = arg;
-
-        loop_stop(s->loop, TRIAL_SILENT);
-}
-
-static void end_trial(struct child *child)
-{
-        child_end(child);
-        while (child->state != CHILD_DOWN)
-                (void)loop_run(child->loop);
-}
-
 static size_t try_child(struct child *child, const struct files_check *check)
 {
-        struct supervisor *s = child->arg;
-        struct error err = {"the channel broke"};
-        int end = supervisor_start(child, &err) == 0 && child_begin(child, &s->boot, s->connector_id, true) == 0
-                          ? TRIAL_READY
-                          : TRIAL_ENDED;
+        const struct supervisor *s = child->arg;
+        struct error err;
 
-        loop_timer_in(s->drain_timer, TRIAL_MS);
-        if (end == TRIAL_READY) {
-                end = loop_run(s->loop);
-                (void)snprintf(err.text, sizeof(err.text), "%s",
-                               end == TRIAL_SILENT ? "it does not answer" : child->last_end);
-        }
-        loop_timer_stop(s->drain_timer);
-        end_trial(child);
-        if (end == TRIAL_READY)
-                return 0;
-        if (child->why[0])
-                (void)snprintf(err.text, sizeof(err.text), "%s", child->why);
-        return tell(check, "the process ", child_name(child), &err);
-}
-
-static void take_trial_frame(struct child *child, const struct msg_in *m, int fd)
-{
-        (void)fd;
-        if (m->type == FRAME_READY)
-                loop_stop(child->loop, TRIAL_READY);
+        return child_try(child, supervisor_start, &s->boot, s->connector_id, &err) < 0
+                       ? tell(check, "the process ", child_name(child), &err)
+                       : 0;
 }
 
 static int set_up(struct supervisor *s)
 {
-        static const struct child_ops trial_ops = {.frame = take_trial_frame};
         int r = loop_new(&s->loop);
 
-        if (r == 0)
-                r = loop_signal_new(&s->signals[0], s->loop, SIGCHLD, on_child_ended, s);
-        if (r == 0)
-                r = loop_timer_new(&s->drain_timer, s->loop, NULL, on_patience_end, s);
-        for (size_t i = PART_LINK; r == 0 && i < PART_N; i++) {
-                r = child_new(&s->children[i], s->loop, &posternd_frames, (unsigned)i, &trial_ops, s);
-        }
+        for (size_t i = PART_LINK; r == 0 && i < PART_N; i++)
+                r = child_new(&s->children[i], s->loop, &posternd_frames, (unsigned)i, &child_trial_ops, s);
         return r;
 }
 
@@ -141,8 +88,6 @@ static void tear_down(struct supervisor *s)
 {
         for (size_t i = PART_LINK; i < PART_N; i++)
                 child_free(&s->children[i]);
-        s->signals[0] = loop_signal_free(s->signals[0]);
-        s->drain_timer = loop_timer_free(s->drain_timer);
         s->loop = loop_free(s->loop);
 }
 

@@ -37,8 +37,8 @@ void last_run_end(const struct supervisor *s)
         char path[PATH_MAX];
         struct error err;
 
-        if (!s->loop || (s->lock_fd < 0 &&
-                         (files_in_folder(path, s->config->state_dir, FILE_LOCK, &err) < 0 || files_locked(path))))
+        if (!s->loop ||
+            (s->lock_fd < 0 && (files_in_folder(path, s->config->state_dir, FILE_LOCK, &err) < 0 || hand_locked(path))))
                 return;
         write_run(s, s->boot.wall, loop_wall(s->loop));
 }

@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -103,26 +102,8 @@ static int take_lock(struct supervisor *s, struct error *err)
 
         if (r < 0 || s->lock_fd >= 0)
                 return r;
-        s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (s->lock_fd < 0)
-                return error_fail(err, -errno, "%s: %s", path, strerror(errno));
-        if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-                r = error_fail(err, -errno, "%s",
-                               errno == EWOULDBLOCK ? "another posternd runs with the same state_dir"
-                                                    : strerror(errno));
-                closep(&s->lock_fd);
-                return r;
-        }
-        if (ftruncate(s->lock_fd, 0) < 0 || dprintf(s->lock_fd, "%d\n", (int)getpid()) < 0)
-                log_warning("lock.no_pid", KV_S("path", path), KV_S("why", strerror(errno)));
-        return 0;
-}
-
-bool files_locked(const char *path)
-{
-        _cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-
-        return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+        r = hand_lock(path, &s->lock_fd, err);
+        return r == -EBUSY ? error_fail(err, r, "another posternd runs with the same state_dir") : r;
 }
 
 static int agree(const char *key, const char *configured, const char *enrolled, struct error *err)

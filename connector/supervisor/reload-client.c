@@ -44,7 +44,7 @@ static pid_t pid_in_lock(const char *state_dir)
         if (files_in_folder(path, state_dir, FILE_LOCK, &err) < 0 || file_read(&text, path, &err) < 0 || !text.len)
                 return 0;
         text.data[strcspn(text.data, "\n")] = '\0';
-        return text_parse_u64(text.data, 2, INT32_MAX, &pid) == 0 && files_locked(path) ? (pid_t)pid : 0;
+        return text_parse_u64(text.data, 2, INT32_MAX, &pid) == 0 && hand_locked(path) ? (pid_t)pid : 0;
 }
 
 static pid_t find_daemon(const char *state_dir)

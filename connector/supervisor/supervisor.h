@@ -201,8 +201,6 @@ size_t supervisor_check(struct config *config, const struct buffer *text, struct
 int files_prepare(struct supervisor *s, struct error *err);
 /* The same, only looked at; sets check->enrolled. */
 size_t prepare_check(struct supervisor *s, struct files_check *check);
-/* Whether a running posternd holds this lock. */
-bool files_locked(const char *path);
 
 /* supervisor/files.c: what is opened, and for whom */
 /* FOLDER/NAME into out, PATH_MAX bytes. */

@@ -7,7 +7,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
@@ -53,6 +55,28 @@ int hand_open(const char *path, enum hand_kind kind, struct error *err)
                 return r;
         }
         return fd;
+}
+
+int hand_lock(const char *path, int *ret_fd, struct error *err)
+{
+        _cleanup_(closep) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+        if (fd < 0)
+                return error_fail(err, -errno, "%s: %s", path, strerror(errno));
+        if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+                return error_fail(err, errno == EWOULDBLOCK ? -EBUSY : -errno, "%s: %s", path,
+                                  errno == EWOULDBLOCK ? "another process has it locked" : strerror(errno));
+        if (ftruncate(fd, 0) < 0 || dprintf(fd, "%d\n", (int)getpid()) < 0)
+                return error_fail(err, -errno, "%s: %s", path, strerror(errno));
+        *ret_fd = steal_fd(&fd);
+        return 0;
+}
+
+bool hand_locked(const char *path)
+{
+        _cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+        return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
 }
 
 int hand_memfd(const char *name, const void *bytes, size_t n, struct error *err)

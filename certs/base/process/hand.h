@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/core/error.h"
@@ -18,6 +19,11 @@ typedef int hand_fn(void *arg, const char *name, int fd, struct error *err);
 /* An own open file, at offset 0, judged. -ENOENT where it doesn't exist; else -EPERM, -EINVAL or -errno, with the
  * remedy in err. */
 int hand_open(const char *path, enum hand_kind kind, struct error *err);
+/* Locks the file, made where it is missing, for as long as *ret_fd is open, and writes this process's pid into it.
+ * -EBUSY: another process has it. -errno with err. */
+int hand_lock(const char *path, int *ret_fd, struct error *err);
+/* Whether some process has it locked so. */
+bool hand_locked(const char *path);
 /* A sealed memfd with these bytes, at offset 0. -errno with err. */
 int hand_memfd(const char *name, const void *bytes, size_t n, struct error *err);
 /* The same with what is left of fd, at most max bytes, which move inside the kernel. For files that a library of the
