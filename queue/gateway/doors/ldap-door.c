@@ -23,7 +23,7 @@
 #include "queue/gateway/doors/tls.h"
 #include "queue/http/http.h"
 
-#define SHAKING_MAX 64 /* connections that have not brought a request yet, inside TLS */
+#define STRANGERS_MAX 64 /* connections of whom it is not known yet whether they may ask */
 #define TURN_STEPS 64
 #define READ_MAX 4096
 #define TAG_MESSAGE 0x30
@@ -46,7 +46,8 @@ struct peer {
         struct loop_timer *timer;
         enum wait wait;
         bool timed;    /* the timer is of this wait */
-        bool served;   /* it has brought a whole request */
+        bool served;   /* it has brought a whole request; inside TLS, where there is TLS */
+        bool known;    /* it may ask, by its address or its certificate */
         bool more;     /* the descriptor may have bytes to read */
         bool starttls; /* once the answer has left, TLS begins */
         bool last;     /* once the answer has left, it ends */
@@ -312,6 +313,7 @@ static bool take_request(struct peer *p)
         if (r > 0 || p->in.len < length)
                 return false;
         p->served = true;
+        p->known = p->known || caller(p);
         p->timed = false;
         TAILQ_REMOVE(&door.peers, p, link);
         TAILQ_INSERT_TAIL(&door.peers, p, link);
@@ -338,7 +340,7 @@ static void begin_tls(struct peer *p)
                 return;
         }
         SSL_set_accept_state(p->ssl);
-        p->signed_in = false;
+        p->signed_in = p->served = false;
 }
 
 static bool has_gone(const struct peer *p)
@@ -410,24 +412,36 @@ static void give_up(void *arg)
 
 /* ---- connections ---- */
 
-/* Whether there is room for one more: the stalest that has no work goes. Those that have not come to a request inside
- * TLS are what a stranger has most of. */
-static bool make_room(struct doors *d, bool tls)
+/* Whoever may not ask, or has not come to a request inside TLS: they cost nothing to make, StartTLS included. */
+static bool is_stranger(const struct peer *p)
 {
-        struct peer *p;
-        size_t shaking = 0;
+        return !p->known || (p->ssl && !p->served);
+}
 
-        if (tls)
-                TAILQ_FOREACH (p, &door.peers, link)
-                        shaking += p->ssl && !p->served;
-        if (shaking < SHAKING_MAX && door.n_peers < doors_config(d)->connections)
+/* Whether there is room for one more. Strangers have a share of their own; over it, or where all is full, the stalest
+ * of them that has no work goes. Those of applications make room for one who may ask alone. */
+static bool make_room(struct doors *d, bool known, bool tls)
+{
+        const bool full = door.n_peers >= doors_config(d)->connections;
+        struct peer *p, *stalest = NULL;
+        size_t strangers = 0;
+
+        if (!full && known && !tls)
                 return true;
-        TAILQ_FOREACH (p, &door.peers, link)
-                if (!p->asking && !p->out.len && (shaking < SHAKING_MAX || (p->ssl && !p->served)))
-                        break;
-        if (p)
-                peer_free(p);
-        return p != NULL;
+        TAILQ_FOREACH (p, &door.peers, link) {
+                const bool stranger = is_stranger(p);
+
+                strangers += stranger;
+                if (!p->asking && !p->out.len && (stranger || known) &&
+                    (!stalest || (stranger && !is_stranger(stalest))))
+                        stalest = p;
+        }
+        if (!full && strangers < STRANGERS_MAX)
+                return true;
+        if (!stalest || (!full && !is_stranger(stalest)))
+                return false;
+        peer_free(stalest);
+        return true;
 }
 
 static void accept_peer(void *arg, int accepted, const struct sockaddr *address)
@@ -440,15 +454,17 @@ static void accept_peer(void *arg, int accepted, const struct sockaddr *address)
         char shown[64];
 
         listener_peer(shown, address);
-        if (origin->listen->kind == LISTEN_TLS && !c->client_ca &&
-            !gateway_net_has(c->ldap_clients, c->n_ldap_clients, shown)) {
+        const bool known =
+                origin->listen->kind != LISTEN_TLS || gateway_net_has(c->ldap_clients, c->n_ldap_clients, shown);
+        if (!known && !c->client_ca) {
                 log_debug("ldap_refused", KV_S("peer", shown), KV_S("why", "it is not in ldap_clients"));
                 return;
         }
-        if (!make_room(origin->doors, ldaps) || !(p = calloc(1, sizeof(*p))))
+        if (!make_room(origin->doors, known, ldaps) || !(p = calloc(1, sizeof(*p))))
                 return;
         p->doors = origin->doors;
         p->listen = origin->listen;
+        p->known = known;
         p->fd = steal_fd(&fd);
         p->in = BUFFER_WIPED(LDAP_REQUEST_MOST + READ_MAX + 1);
         p->out = BUFFER(LDAP_ANSWER_MOST);

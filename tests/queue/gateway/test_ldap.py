@@ -325,7 +325,7 @@ class Tls(Ldap):
             f.write(SECRET + '\n')
         os.chmod(f.name, 0o600)
         cls.SETTINGS = (f'listen = {OUTSIDE}:0 ldap:{OUTSIDE}:0 ldaps:{OUTSIDE}:636 ldaps:127.0.0.1:0\ncertificate = {folder}/server.pem\nkey = {folder}/server.key\n'
-                        f'client_ca = {folder}/ca.pem\nldap_clients = 192.0.2.77\n')
+                        f'client_ca = {folder}/ca.pem\nldap_clients = 192.0.2.77\nconnections = 100\n')
         cls.SECTIONS = f'[application portal]\ncertificate_name = portal.example\n[application wiki]\nsecret_file = {cls.top}/secret\n'
 
     def cert(self, name):
@@ -412,6 +412,25 @@ class Tls(Ldap):
         for s in (*held, junk):
             s.close()
 
+    def test_strangers(self):
+        """More of them than there is room for, which begin TLS and no more, or ask for what anybody may see, push out no application."""
+        apps = [Wire(self.port) for _ in range(3)]
+        for _ in range(3):
+            wire = Wire(self.ports['ldaps', OUTSIDE], OUTSIDE)
+            wire.sock = self.context('portal').wrap_socket(wire.sock, server_hostname=OUTSIDE)
+            apps.append(wire)
+        for wire in apps:
+            self.assertEqual(wire.send(bind(OK, 'sandbox')).answer()[2], 0)
+        starttls = element(0x30, number(1), element(0x77, element(0x80, '1.3.6.1.4.1.1466.20037')))
+        crowd = []
+        for i in range(240):
+            crowd.append(Wire(self.ports['ldap', OUTSIDE], OUTSIDE).send(starttls if i % 2 else search()))
+            crowd[-1].answer()
+        for wire in apps:
+            self.assertEqual(wire.send(bind(OK, 'sandbox')).answer()[2], 0)
+        for wire in (*apps, *crowd):
+            wire.close()
+
 
 @unittest.skipUnless(OWN_NETWORK, 'needs root, for an address that is not loopback')
 class Networks(Tls):
@@ -440,6 +459,8 @@ class Networks(Tls):
 
     def test_handshakes_that_are_none(self):
         self.skipTest('as before')
+
+    test_strangers = test_handshakes_that_are_none
 
 
 def main():
