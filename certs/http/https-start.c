@@ -24,29 +24,20 @@
 #define PROBLEM_MAX 16384
 
 /* One descriptor that libcurl wants watched. */
-struct watch {
-        TAILQ_ENTRY(watch) link;
+struct https_watch {
+        TAILQ_ENTRY(https_watch) link;
         struct https *https;
         curl_socket_t fd;
         struct loop_io *io;
-};
-
-struct https_loop {
-        struct loop *loop;
-        struct dns *dns;
-        struct loop_timer *timer;
-        TAILQ_HEAD(, watch) watches;
-        TAILQ_HEAD(, https_call) calls;
-        unsigned busy; /* within settle */
 };
 
 /* ---- what libcurl calls ---- */
 
 static void on_io(void *arg, int fd, int events);
 
-static struct watch *watch_of(struct https *https, curl_socket_t fd)
+static struct https_watch *watch_of(struct https *https, curl_socket_t fd)
 {
-        struct watch *w;
+        struct https_watch *w;
 
         TAILQ_FOREACH (w, &https->loop->watches, link)
                 if (w->fd == fd)
@@ -54,7 +45,7 @@ static struct watch *watch_of(struct https *https, curl_socket_t fd)
         return NULL;
 }
 
-static void watch_drop(struct watch *w)
+static void watch_drop(struct https_watch *w)
 {
         TAILQ_REMOVE(&w->https->loop->watches, w, link);
         w->io = loop_io_free(w->io);
@@ -63,7 +54,7 @@ static void watch_drop(struct watch *w)
 
 static int watch_set(struct https *https, curl_socket_t fd, int events)
 {
-        struct watch *w = watch_of(https, fd);
+        struct https_watch *w = watch_of(https, fd);
 
         if (w) {
                 loop_io_set(w->io, events);
@@ -85,7 +76,7 @@ static int watch_set(struct https *https, curl_socket_t fd, int events)
 static int socket_cb(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused)
 {
         struct https *https = arg;
-        struct watch *w = watch_of(https, fd);
+        struct https_watch *w = watch_of(https, fd);
 
         (void)easy;
         (void)unused;
@@ -132,11 +123,13 @@ static size_t write_cb(char *bytes, size_t size, size_t count, void *arg)
 
 /* ---- what we hand out ---- */
 
+/* A connection that is kept goes on without a request, if it can. */
 static void drop(struct https_call *call)
 {
         TAILQ_REMOVE(&call->https->loop->calls, call, link);
         dns_query_cancel(call->query);
-        https_call_free(call);
+        if (!call->keeps || !https_kept_wait(call))
+                https_call_free(call);
 }
 
 static void hand_open(struct https_call *call)
@@ -165,12 +158,12 @@ static void hand_data(struct https_call *call)
 
 int64_t https_date(const struct https_call *call)
 {
-        struct curl_header *header = NULL;
+        char text[64] = "";
         time_t date;
 
-        if (!call || !call->easy || curl_easy_header(call->easy, "Date", 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
-                return 0;
-        date = curl_getdate(header->value, NULL);
+        if (call && call->easy)
+                https_header(call, "Date", text, sizeof(text));
+        date = *text ? curl_getdate(text, NULL) : 0;
         return date > 0 ? (int64_t)date : 0;
 }
 
@@ -192,7 +185,7 @@ static void hand_done(struct https_call *call)
         else if (call->result != CURLE_OK && https_why(call, &err) < 0)
                 why = err.text;
         call->https->verify_error = X509_V_OK; /* it is this call's, whatever the next one comes to */
-        call->dead = true;
+        call->dead = call->https->loop->reap = true;
         call->handlers.on_done(call->handlers.arg, status, &call->inbox, why);
 }
 
@@ -212,30 +205,56 @@ static void hand_out(struct https_call *call)
                 if (!call->dead)
                         hand_data(call);
         } while (resume(call));
-        if (call->over && !call->dead)
+        if (!call->over || call->dead)
+                return;
+        if (call->keeps && call->result == CURLE_OK && !call->answer.status)
+                https_kept_send(call); /* libcurl has made the connection */
+        else
                 hand_done(call);
+}
+
+/* Frees what is over, once no callback runs any more. */
+static void reap(struct https *https)
+{
+        struct https_loop *l = https->loop;
+        struct https_call *call, *next;
+
+        if (l->busy)
+                return;
+        for (call = l->reap ? TAILQ_FIRST(&l->calls) : NULL; call; call = next) {
+                next = TAILQ_NEXT(call, link);
+                if (call->dead)
+                        drop(call);
+        }
+        l->reap = false;
+        if (https->dead)
+                https_free(https);
 }
 
 /* Hands out everything, then frees what is over. New calls made meanwhile are behind the end of this round.
  */
 static void settle(struct https *https)
 {
-        struct https_call *call, *next;
+        struct https_call *call;
 
         https->loop->busy++;
         https_collect(https);
         TAILQ_FOREACH (call, &https->loop->calls, link)
                 hand_out(call);
         https->loop->busy--;
-        if (https->loop->busy)
-                return;
-        for (call = TAILQ_FIRST(&https->loop->calls); call; call = next) {
-                next = TAILQ_NEXT(call, link);
-                if (call->dead)
-                        drop(call);
-        }
-        if (https->dead)
-                https_free(https);
+        reap(https);
+}
+
+void https_over(struct https_call *call, CURLcode result)
+{
+        struct https *https = call->https;
+
+        call->over = true;
+        call->result = result;
+        https->loop->busy++;
+        hand_out(call);
+        https->loop->busy--;
+        reap(https);
 }
 
 static void on_io(void *arg, int fd, int events)
@@ -286,8 +305,13 @@ static void stop(struct https *https)
         }
         if (l->busy)
                 return;
+        https->loop->keep = 0;
         while (!TAILQ_EMPTY(&l->calls))
                 drop(TAILQ_FIRST(&l->calls));
+        while ((call = TAILQ_FIRST(&l->waiting))) {
+                TAILQ_REMOVE(&l->waiting, call, link);
+                https_call_free(call);
+        }
         (void)curl_multi_setopt(https->multi, CURLMOPT_SOCKETFUNCTION, NULL);
         (void)curl_multi_setopt(https->multi, CURLMOPT_TIMERFUNCTION, NULL);
         while (!TAILQ_EMPTY(&l->watches))
@@ -313,10 +337,13 @@ int https_on_loop(struct https *https, struct loop *loop, struct dns *dns, struc
         }
         TAILQ_INIT(&l->watches);
         TAILQ_INIT(&l->calls);
+        TAILQ_INIT(&l->waiting);
+        l->keep = https->keep;
         l->loop = loop;
         l->dns = dns;
         https->loop = l;
         https->stop = stop;
+        https->let_go = https_kept_clear;
         return 0;
 }
 
@@ -366,14 +393,6 @@ static int go(struct https_call *call)
         return curl_multi_add_handle(call->https->multi, call->easy) == CURLM_OK ? 0 : -ENOMEM;
 }
 
-/* Ends a call that never came to libcurl. */
-static void fail_call(struct https_call *call, CURLcode result)
-{
-        call->over = true;
-        call->result = result;
-        settle(call->https);
-}
-
 /* The i-th name whose address libcurl needs, or NULL: the proxy's, and the relay's where it is asked directly or the
  * proxy takes addresses alone. */
 static const char *need(const struct https_call *call, size_t i, uint16_t *ret_port)
@@ -418,22 +437,50 @@ static void on_address(void *arg, const struct dns_address *address, const char 
         if (!address) {
                 (void)snprintf(call->reason, sizeof(call->reason), "cannot find the address of %.120s: %.100s",
                                name ? name : "", why);
-                fail_call(call, name == call->host ? CURLE_COULDNT_RESOLVE_HOST : CURLE_COULDNT_RESOLVE_PROXY);
+                https_over(call, name == call->host ? CURLE_COULDNT_RESOLVE_HOST : CURLE_COULDNT_RESOLVE_PROXY);
                 return;
         }
         call->asked++;
         if (add_addresses(call, name, port) < 0 || look_up(call) < 0)
-                fail_call(call, CURLE_OUT_OF_MEMORY);
+                https_over(call, CURLE_OUT_OF_MEMORY);
+}
+
+/* On a connection that waited. */
+static int start_again(struct https_call *call, struct https_call **ret_call, const struct https_request *request,
+                       const struct https_handlers *handlers, struct error *err)
+{
+        int r = https_headers(call, request, err);
+
+        call->handlers = *handlers;
+        TAILQ_INSERT_TAIL(&call->https->loop->calls, call, link);
+        r = r < 0 ? r : https_kept_note(call, request, err);
+        if (r < 0) {
+                TAILQ_REMOVE(&call->https->loop->calls, call, link);
+                https_call_free(call);
+                return r;
+        }
+        https_kept_send(call);
+        *ret_call = call;
+        return 0;
 }
 
 int https_start(struct https *https, struct https_call **ret_call, const struct https_request *request,
                 const struct https_handlers *handlers, struct error *err)
 {
-        struct https_call *call;
-        int r = https_call_new(&call, https, request, handlers, write_cb, err);
+        struct https_call *call = NULL;
+        int r;
 
+        if (request->keeps && !handlers->on_data)
+                call = https_kept_find(https, request->url);
+        if (call)
+                return start_again(call, ret_call, request, handlers, err);
+        r = https_call_new(&call, https, request, handlers, write_cb, err);
         if (r < 0)
                 return r;
+        if (call->keeps && (r = https_kept_note(call, request, err)) < 0) {
+                https_call_free(call);
+                return r;
+        }
         if (handlers->on_data)
                 call->inbox.max = INBOX_MAX;
         if (loop_is_fake(https->loop->loop)) { /* libcurl's clock is the real one, whose time means nothing there */
@@ -454,8 +501,7 @@ struct https_call *https_cancel(struct https_call *call)
 {
         if (!call)
                 return NULL;
-        call->dead = true;
-        if (!call->https->loop->busy)
-                drop(call);
+        call->dead = call->https->loop->reap = true;
+        reap(call->https);
         return NULL;
 }

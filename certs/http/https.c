@@ -128,6 +128,7 @@ int https_new(struct https **ret_https, const struct https_config *config, struc
         https->cas = config->cas ? config->cas : &https->own_cas;
         https->proxy_cas = config->cas ? config->proxy_cas : NULL;
         https->agent = config->agent ? config->agent : "postern";
+        https->keep = config->keep ? config->keep : 4;
         if (config->ca_file && (r = ca_bundle_read(&https->own_cas, config->ca_file, NULL, err)) < 0)
                 return error_prefix(err, r, "CA file");
         if ((r = take_text(&https->cert, config->cert_pem, config->cert_file, "client certificate", err)) < 0 ||
@@ -176,8 +177,17 @@ static int add_header(struct https_call *call, const char *name, const char *val
         return 0;
 }
 
-static int add_headers(struct https_call *call, const struct https_request *q, struct error *err)
+static void clear_headers(struct https_call *call)
 {
+        for (struct curl_slist *h = call->headers; h; h = h->next)
+                wipe(h->data, strlen(h->data));
+        curl_slist_free_all(call->headers);
+        call->headers = NULL;
+}
+
+int https_headers(struct https_call *call, const struct https_request *q, struct error *err)
+{
+        clear_headers(call);
         int r = add_header(call, NULL, "Expect:", err); /* no 100-continue round trip */
 
         if (r == 0 && q->bearer) {
@@ -264,6 +274,8 @@ static CURLcode on_tls_context(CURL *curl, void *ctx, void *arg)
         (void)curl;
         SSL_CTX_set_app_data((SSL_CTX *)ctx, https);
         SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, on_verify);
+        if (call->keeps) /* one read for head and body of a record; nobody but https-kept.c reads here */
+                SSL_CTX_set_read_ahead((SSL_CTX *)ctx, 1);
         if (!https->key || key_tls_use(ctx, https->cert.data, https->cert.len, https->key, &err) == 0)
                 return CURLE_OK;
         (void)snprintf(call->reason, sizeof(call->reason), "%.200s", err.text);
@@ -358,12 +370,14 @@ static CURLcode set_call(struct https_call *call, const struct https_request *q,
         SET(CURLOPT_WRITEDATA, call);
         SET(CURLOPT_HTTPHEADER, call->headers);
         SET(CURLOPT_USERAGENT, call->https->agent);
+        if (call->keeps)
+                SET(CURLOPT_CONNECT_ONLY, 1L);
         if (q->user) {
                 SET(CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
                 SET(CURLOPT_USERNAME, q->user);
                 SET(CURLOPT_PASSWORD, q->password ? q->password : "");
         }
-        c = c == CURLE_OK && strcmp(q->method, "GET") != 0 ? set_body(call, q->method) : c;
+        c = c == CURLE_OK && strcmp(q->method, "GET") != 0 && !call->keeps ? set_body(call, q->method) : c;
         c = c == CURLE_OK ? set_tls(call) : c;
         return c == CURLE_OK ? set_way(call) : c;
 }
@@ -379,11 +393,13 @@ int https_call_new(struct https_call **ret_call, struct https *https, const stru
                 return error_fail(err, -ENOMEM, "HTTPS: out of memory");
         }
         call->https = https;
+        call->keeps = request->keeps && handlers && !handlers->on_data;
         call->body = request->body;
         call->body_len = request->body_len;
         call->kept = call->inbox = BUFFER(request->max_body ? request->max_body : BODY_DEFAULT_MAX);
-        if (handlers) {
+        if (handlers)
                 call->handlers = *handlers;
+        if (handlers && !call->keeps) {
                 call->kept = BUFFER(request->body_len);
                 r = buffer_append(&call->kept, request->body, request->body_len);
                 call->body = call->kept.data;
@@ -396,7 +412,7 @@ int https_call_new(struct https_call **ret_call, struct https *https, const stru
         else if (strcmp(request->method, "GET") != 0 && strcmp(request->method, "PUT") != 0 &&
                  strcmp(request->method, "POST") != 0)
                 r = error_fail(err, -EINVAL, "HTTPS: method %.16s is not GET, POST or PUT", request->method);
-        else if ((r = find_way(call, err)) == 0 && (r = add_headers(call, request, err)) == 0 &&
+        else if ((r = find_way(call, err)) == 0 && (r = https_headers(call, request, err)) == 0 &&
                  set_call(call, request, write) != CURLE_OK)
                 r = error_fail(err, -EIO, "HTTPS: libcurl refuses the call to %.200s", call->host);
         if (r < 0)
@@ -410,9 +426,9 @@ struct https_call *https_call_free(struct https_call *call)
 {
         curl_multi_remove_handle(call->https->multi, call->easy);
         curl_easy_cleanup(call->easy);
-        for (struct curl_slist *h = call->headers; h; h = h->next)
-                wipe(h->data, strlen(h->data));
-        curl_slist_free_all(call->headers);
+        if (call->keeps)
+                call->https->let_go(call);
+        clear_headers(call);
         curl_slist_free_all(call->addresses);
         http_way_clear(&call->way);
         buffer_free(&call->kept);
@@ -439,9 +455,10 @@ void https_collect(struct https *https)
 
 long https_status(const struct https_call *call)
 {
-        long status = 0;
+        long status = call->answer.status;
 
-        (void)curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+        if (!call->keeps)
+                (void)curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
         return status;
 }
 
@@ -461,8 +478,10 @@ void https_header(const struct https_call *call, const char *name, char *out, si
         struct curl_header *header = NULL;
 
         out[0] = '\0';
-        if (curl_easy_header(call->easy, name, 0, CURLH_HEADER, -1, &header) == CURLHE_OK &&
-            strlen(header->value) < cap)
+        if (call->keeps && call->answer.status)
+                https_answer_header(&call->answer, call->head.data, name, out, cap);
+        else if (curl_easy_header(call->easy, name, 0, CURLH_HEADER, -1, &header) == CURLHE_OK &&
+                 strlen(header->value) < cap)
                 memcpy(out, header->value, strlen(header->value) + 1);
 }
 

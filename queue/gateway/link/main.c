@@ -262,7 +262,8 @@ static void start_call(struct call *c)
                                   .timeout_ms = c->deadline > now ? (uint32_t)(c->deadline - now) : 1,
                                   .max_body = keys ? KEYS_MAX : GATEWAY_BODY_MAX,
                                   .connect_ms = l->n_nodes > 1 ? CONNECT_MS : 0,
-                                  .once = true};
+                                  .once = true,
+                                  .keeps = !keys};
         const struct buffer none = BUFFER(0);
         struct error err = {"no relay node is left"};
 
