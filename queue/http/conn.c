@@ -20,7 +20,8 @@
 
 #define LINGER_MS 1500
 #define READ_MAX (16 * 1024)
-#define TURN_STEPS 64 /* of one connection, before others have theirs */
+#define READ_FIRST (2 * 1024) /* of a request: most are shorter, and the room for it is made, cleared and wiped */
+#define TURN_STEPS 64         /* of one connection, before others have theirs */
 
 /* ---- states ---- */
 
@@ -96,7 +97,8 @@ static bool fill(struct conn *c, size_t up_to)
 
         if (!c->more)
                 return false;
-        room = room < READ_MAX ? room : READ_MAX;
+        const size_t most = c->in.len ? READ_MAX : READ_FIRST;
+        room = room < most ? room : most;
         if (buffer_reserve(&c->in, room) == 0)
                 n = http_bytes_recv(c->ssl, c->fd, c->in.data + c->in.len, room);
         else
@@ -105,6 +107,7 @@ static bool fill(struct conn *c, size_t up_to)
                 if (c->in.len == 0 && c->state == CONN_HEAD)
                         loop_timer_in(c->timer, c->http->config.limits.deadline_ms);
                 c->in.len += (size_t)n;
+                c->more = c->ssl || c->hung_up || (size_t)n == room; /* epoll(7): a short read has emptied it */
                 return true;
         }
         if (n != -EAGAIN)

@@ -18,8 +18,13 @@ const struct frame_rule *frame_rule_of(const struct frame_table *t, uint8_t type
         return NULL;
 }
 
+/* Rows stand in the order of the tags, mostly without gaps: a tag's own place is looked at first. */
 static const struct frame_tag_rule *tag_rule(const struct frame_table *t, uint8_t tag)
 {
+        const size_t guess = t->n_tags ? (size_t)tag - t->tags[0].tag : 0;
+
+        if (guess < t->n_tags && t->tags[guess].tag == tag)
+                return &t->tags[guess];
         for (size_t i = 0; i < t->n_tags; i++)
                 if (t->tags[i].tag == tag)
                         return &t->tags[i];

@@ -7,7 +7,9 @@
  * HMAC, to tell identical questions, while they are under way.
  */
 #include <errno.h>
-#include <openssl/hmac.h>
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
 #include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,6 +48,25 @@ struct inquiry {
 
 /* ---- set-up ---- */
 
+/* A HMAC with a key that nobody knows. */
+static int new_mark(struct doors *d)
+{
+        char digest[] = "SHA256";
+        const OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+                                     OSSL_PARAM_construct_end()};
+        EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+        uint8_t key[32];
+
+        d->mark = hmac ? EVP_MAC_CTX_new(hmac) : NULL;
+        int r = d->mark && RAND_priv_bytes(key, sizeof(key)) == 1 &&
+                                EVP_MAC_init(d->mark, key, sizeof(key), params) == 1
+                        ? 0
+                        : -ENOMEM;
+        wipe(key, sizeof(key));
+        EVP_MAC_free(hmac);
+        return r;
+}
+
 int doors_ask_new(struct doors *d, struct error *err)
 {
         const struct gateway_config *c = d->config;
@@ -56,7 +77,7 @@ int doors_ask_new(struct doors *d, struct error *err)
         d->status.began_ms = loop_now(d->process.loop);
         d->sources = limits_new(c->source_failures, (uint64_t)c->failure_window * 1000, KEYS_MAX);
         d->names = limits_new(c->name_failures, (uint64_t)c->failure_window * 1000, KEYS_MAX);
-        if (!d->sources || !d->names || doors_tally_new(d) < 0 || RAND_priv_bytes(d->mark_key, MARK_KEY_LEN) != 1)
+        if (!d->sources || !d->names || doors_tally_new(d) < 0 || new_mark(d) < 0)
                 return error_fail(err, -ENOMEM, "no memory, or no random bytes");
         return 0;
 }
@@ -87,7 +108,8 @@ void doors_ask_free(struct doors *d)
         d->names = limits_free(d->names);
         doors_tally_free(d);
         d->words = words_free(d->words);
-        wipe(d->mark_key, sizeof(d->mark_key));
+        EVP_MAC_CTX_free(d->mark);
+        d->mark = NULL;
 }
 
 /* ---- limits ---- */
@@ -336,14 +358,16 @@ static int mark(struct inquiry *i, const struct door_question *q)
 {
         _cleanup_(buffer_free) struct buffer all = BUFFER_SECRET(8192);
         uint8_t mac[32];
-        unsigned n = sizeof(mac);
+        size_t n = 0;
         int r = buffer_printf(&all, "%zu %zu %zu %d %s\n", q->user_len, q->password_len, q->new_password_len, q->change,
                               i->app);
 
         r = r < 0 ? r : buffer_append(&all, q->user, q->user_len);
         r = r < 0 ? r : buffer_append(&all, q->password ? q->password : "", q->password_len);
         r = r < 0 ? r : buffer_append(&all, q->new_password ? q->new_password : "", q->new_password_len);
-        if (r < 0 || !HMAC(EVP_sha256(), i->d->mark_key, MARK_KEY_LEN, (const uint8_t *)all.data, all.len, mac, &n))
+        if (r < 0 || EVP_MAC_init(i->d->mark, NULL, 0, NULL) != 1 ||
+            EVP_MAC_update(i->d->mark, (const uint8_t *)all.data, all.len) != 1 ||
+            EVP_MAC_final(i->d->mark, mac, &n, sizeof(mac)) != 1)
                 return -ENOMEM;
         hex_encode_to(i->mark, mac, sizeof(mac));
         return 0;
@@ -389,7 +413,7 @@ static int ask_sealer(struct inquiry *i, const struct door_question *q)
         msg_str(&m, TAG_TRACE, q->traceparent && wire_traceparent_valid(q->traceparent) ? q->traceparent : NULL);
         msg_u64(&m, TAG_BUDGET, i->d->config->budget_ms);
         r = ipc_send(i->d->sealer, &m);
-        wipe(&m, sizeof(m));
+        wipe(m.data, m.len);
         return r;
 }
 

@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include <openssl/evp.h>
 #include <sys/queue.h>
 
 #include "base/core/secret.h"
@@ -15,8 +16,6 @@
 #include "queue/gateway/frames.h"
 #include "queue/gateway/service.h"
 #include "validate/types/words.h"
-
-#define MARK_KEY_LEN 32
 
 struct inquiry;
 struct tally;
@@ -46,7 +45,7 @@ struct doors {
         struct inquiry_list inquiries;
         size_t n_inquiries;
         struct table by_id, by_mark;
-        uint8_t mark_key[MARK_KEY_LEN]; /* tells identical questions that are under way at once; of no use later */
+        EVP_MAC_CTX *mark; /* tells identical questions that are under way at once; of no use later */
 };
 
 /* ---- ask.c ---- */

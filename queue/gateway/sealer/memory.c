@@ -97,6 +97,8 @@ int memory_mark(struct memory *m, const struct memory_question *q, struct mark *
         struct mark mark = {.of_all = ""};
         int r;
 
+        if (!m->keep_ms)
+                return -ENOENT;
         if (q->user_len > sizeof(lower))
                 return -EIO;
         for (size_t i = 0; i < q->user_len; i++) /* one account in another spelling is dropped with it */

@@ -111,7 +111,7 @@ static void answer(struct seal_process *s, const char *id, const struct sign_in_
         if (remembered)
                 msg_u64(&m, TAG_REMEMBERED, 1);
         sealer_send(s, s->doors, &m);
-        wipe(&m, sizeof(m));
+        wipe(m.data, m.len);
 }
 
 /* What never became an exchange. */

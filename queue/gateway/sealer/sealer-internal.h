@@ -23,7 +23,7 @@ struct mark {
 
 /* ---- memory.c: answers of moments ago, for those who ask with RECALL ---- */
 struct memory;
-/* keep_s: how long; 0: nothing is kept, and marks alone are made. -ENOMEM, -EIO. */
+/* keep_s: how long; 0: nothing is kept, and no marks are made. -ENOMEM, -EIO. */
 int memory_new(struct memory **ret_memory, struct loop *loop, uint32_t keep_s, struct error *err);
 struct memory *memory_free(struct memory *m);
 struct memory_question {
@@ -31,7 +31,7 @@ struct memory_question {
         size_t user_len;
         const struct secret *password;
 };
-/* 0 or -EIO. */
+/* 0; -ENOENT: nothing is kept; -EIO. */
 int memory_mark(struct memory *m, const struct memory_question *q, struct mark *ret_mark);
 /* The answer to the same question, while it holds: borrowed until the loop turns; NULL: none. */
 const struct sign_in_result *memory_find(struct memory *m, const struct mark *mark);
