@@ -147,6 +147,12 @@ static int on_start(void *arg, const char *boot, const char *instance, struct er
         (void)instance;
         for (size_t i = 0; r == 0 && i < DOORS_N; i++)
                 r = list[i]->start ? list[i]->start(d, err) : 0;
+        if (r == 0 && d->process.check) { /* without sockets no door has used them */
+                SSL_CTX *ctx = NULL;
+
+                r = doors_tls_use(d, NULL, &ctx, err);
+                SSL_CTX_free(ctx);
+        }
         close_tls_files(d);
         r = r < 0 ? r : process_confine(&d->process, &rules, d->config->confinement, err);
         if (r == 0 && !d->process.check && d->sealer_fd >= 0 && open_sealer(d, steal_fd(&d->sealer_fd)) < 0)

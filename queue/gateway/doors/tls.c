@@ -31,6 +31,18 @@ int doors_tls_take(struct doors *d, const char *file, int fd, struct error *err)
         return *to < 0 ? error_fail(err, -errno, "%s: %s", file, strerror(errno)) : 1;
 }
 
+/* The file's own name in the place of the descriptor's. */
+static void put_name(struct error *err, const char *descriptor, const char *path)
+{
+        char *at = strstr(err->text, descriptor), before[sizeof(err->text)];
+
+        if (!at)
+                return;
+        memcpy(before, err->text, sizeof(before));
+        (void)snprintf(at, sizeof(err->text) - (size_t)(at - err->text), "%.200s%s", path,
+                       before + (at - err->text) + strlen(descriptor));
+}
+
 int doors_tls_use(struct doors *d, struct http *http, SSL_CTX **ret_ctx, struct error *err)
 {
         _cleanup_(buffer_free) struct buffer text = BUFFER(CA_BUNDLE_MAX);
@@ -53,7 +65,11 @@ int doors_tls_use(struct doors *d, struct http *http, SSL_CTX **ret_ctx, struct 
         r = http ? http_set_tls(http, certificate, key, cas, err)
                  : http_tls_new(ret_ctx, certificate, key, cas, true, err);
         sk_X509_pop_free(cas, X509_free);
-        return r < 0 ? error_prefix(err, r, "`certificate` and `key`") : 0;
+        if (r == 0)
+                return 0;
+        put_name(err, certificate, d->config->certificate);
+        put_name(err, key, d->config->key);
+        return r;
 }
 
 const char *doors_tls_app(const struct doors *d, X509 *certificate)

@@ -82,6 +82,10 @@ static const char *state_of(const struct seal_process *s)
                 return "no keys have come from the relay yet";
         if (questions_forbidden(s))
                 return s->unguarded;
+        if (!roster_sign_in_service(d->roster, key_kid(s->key)))
+                return "the roster does not name this service's key: the tenant's admin takes it in with: postern "
+                       "tenant "
+                       "approve-service service.pub.json FINGERPRINT";
         for (size_t i = 0; i < d->n; i++)
                 if (d->entries[i].rank >= 0)
                         return "";
@@ -149,8 +153,8 @@ static void note_roster(struct seal_process *s, uint64_t before)
 {
         char line[ROSTER_LINE_MAX];
         const uint64_t seq = sealer_roster_seq(s->sealer);
-        const int n =
-                snprintf(line, sizeof(line), "%-20llu %-43s\n", (unsigned long long)seq, sealer_roster_hash(s->sealer));
+        const int n = snprintf(line, sizeof(line), "%-20llu %-43s %-43s\n", (unsigned long long)seq,
+                               sealer_roster_hash(s->sealer), s->service.pin);
 
         if (seq == before || s->roster_fd < 0)
                 return;
@@ -347,16 +351,30 @@ static int on_peer(void *arg, const char *name, int fd, struct error *err)
 }
 
 /* The higher of what service.json and the gateway's own file remember. */
-static void read_roster(struct seal_process *s)
+static int read_roster(struct seal_process *s, struct error *err)
 {
-        char line[ROSTER_LINE_MAX] = "", hash[KID_LEN + 1] = "";
+        char line[ROSTER_LINE_MAX] = "", hash[KID_LEN + 1] = "", pin[KID_LEN + 1] = "";
         unsigned long long seq = 0;
         const ssize_t n = s->roster_fd >= 0 ? pread(s->roster_fd, line, sizeof(line) - 1, 0) : 0;
+        const int fields = n > 0 ? sscanf(line, "%20llu %43s %43s", &seq, hash, pin) : 0;
 
-        if (n <= 0 || sscanf(line, "%20llu %43s", &seq, hash) < 1 || seq <= s->service.roster_seq)
-                return;
-        s->service.roster_seq = seq;
-        memcpy(s->service.roster_hash, hash, sizeof(hash));
+        if (n > 0 && fields < 2)
+                return error_fail(err, -EBADMSG,
+                                  "%s/" GATEWAY_FILE_ROSTER
+                                  " is damaged: it says which roster was seen last, so that the "
+                                  "relay cannot bring an older one back. Remove it if you know how it was damaged",
+                                  s->config->state_dir);
+        if (fields == 3 && strcmp(pin, s->service.pin) != 0)
+                return error_fail(err, -EBADMSG,
+                                  "%s/" GATEWAY_FILE_ROSTER
+                                  " is of another tenant (pin %s, and service.json has %s): give "
+                                  "this service a state_dir of its own, or remove the file if the tenant has a new key",
+                                  s->config->state_dir, pin, s->service.pin);
+        if (fields >= 2 && seq > s->service.roster_seq) {
+                s->service.roster_seq = seq;
+                memcpy(s->service.roster_hash, hash, sizeof(hash));
+        }
+        return 0;
 }
 
 static int set_up(struct seal_process *s, struct error *err)
@@ -373,7 +391,8 @@ static int set_up(struct seal_process *s, struct error *err)
 
         if (!s->key)
                 return error_fail(err, -ENOENT, SERVICE_KEY " did not come");
-        read_roster(s);
+        if ((r = read_roster(s, err)) < 0)
+                return r;
         for (size_t i = 0; i < s->service.n_distrusted; i++)
                 distrusted[i] = s->service.distrusted[i];
         config.min_seq = s->service.roster_seq;

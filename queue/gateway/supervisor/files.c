@@ -14,6 +14,7 @@
 #include "queue/gateway/supervisor/supervisor.h"
 
 #define PEM_MAX (256 * 1024)
+#define FILE_LOCK "lock" /* of state_dir: held while a gateway runs */
 
 /* What one process gets. */
 struct handing {
@@ -38,6 +39,34 @@ static int hand_pem(struct handing *h, const char *name, const char *path, enum 
         _cleanup_(closep) int fd = from < 0 ? from : hand_copy(path, from, PEM_MAX, h->err);
 
         return fd < 0 ? fd : h->fn(h->arg, name, fd, h->err);
+}
+
+static int in_state(const struct gateway_config *config, const char *name, char path[PATH_MAX], struct error *err)
+{
+        if (snprintf(path, PATH_MAX, "%s/%s", config->state_dir, name) >= PATH_MAX)
+                return error_fail(err, -ENAMETOOLONG, "state_dir: the path is too long");
+        return 0;
+}
+
+int gateway_lock(struct gateway *g, const struct gateway_config *config, struct error *err)
+{
+        char path[PATH_MAX];
+        int r = in_state(config, FILE_LOCK, path, err);
+
+        r = r < 0 ? r : hand_lock(path, &g->lock_fd, err);
+        return r == -EBUSY
+                       ? error_fail(err, r,
+                                    "another postern-gateway runs with state_dir %s: give each one a folder of its own",
+                                    config->state_dir)
+                       : r;
+}
+
+bool gateway_runs(const struct gateway_config *config)
+{
+        char path[PATH_MAX];
+        struct error err;
+
+        return in_state(config, FILE_LOCK, path, &err) == 0 && hand_locked(path);
 }
 
 static int in_service(const struct handing *h, const char *name, char path[PATH_MAX])
@@ -78,12 +107,14 @@ static int hand_sealer(struct handing *h)
         r = r < 0 ? r : hand_path(h, SERVICE_KEY, path, HAND_PRIVATE);
         if (r < 0)
                 return r;
-        if (snprintf(path, sizeof(path), "%s/roster", h->config->state_dir) >= (int)sizeof(path))
-                return error_fail(h->err, -ENAMETOOLONG, "state_dir: the path is too long");
-        if (!h->sockets && access(h->config->state_dir, W_OK) < 0)
+        r = in_state(h->config, GATEWAY_FILE_ROSTER, path, h->err);
+        if (r < 0 || h->sockets)
+                return r < 0 ? r : hand_path(h, GATEWAY_FILE_ROSTER, path, HAND_STATE);
+        if (access(h->config->state_dir, W_OK) < 0)
                 return error_fail(h->err, -errno, "state_dir %s: %s; make it with: mkdir -m 700 %s",
                                   h->config->state_dir, strerror(errno), h->config->state_dir);
-        return h->sockets ? hand_path(h, GATEWAY_FILE_ROSTER, path, HAND_STATE) : 0;
+        r = hand_path(h, GATEWAY_FILE_ROSTER, path, HAND_PRIVATE);
+        return r == -ENOENT ? 0 : r; /* a start makes it */
 }
 
 static int hand_link(struct handing *h)
@@ -162,21 +193,22 @@ static int check_user(const struct gateway_config *config, enum gateway_part par
         return 0;
 }
 
-size_t gateway_files_check(const struct gateway_config *config)
+size_t gateway_files_check(const struct gateway_config *config, size_t ret_found[GATEWAY_PARTS])
 {
         struct error err;
         size_t n = 0;
 
-        for (enum gateway_part part = GATEWAY_DOORS; part < GATEWAY_PARTS; part++) {
+        for (enum gateway_part part = GATEWAY_DOORS; part < GATEWAY_PARTS; n += ret_found[part++]) {
+                ret_found[part] = 0;
                 if (geteuid() == 0 && check_user(config, part, &err) < 0) {
                         (void)fprintf(stderr, "%s\n", err.text);
-                        n++;
+                        ret_found[part]++;
                 }
-                if (part == GATEWAY_LINK && n) /* service.json's faults are told once */
+                if (part == GATEWAY_LINK && ret_found[GATEWAY_SEALER]) /* service.json's faults are told once */
                         continue;
                 if (gateway_files(config, NULL, part, hand_nobody, NULL, &err) < 0) {
                         (void)fprintf(stderr, "%s\n", err.text);
-                        n++;
+                        ret_found[part]++;
                 }
         }
         return n;

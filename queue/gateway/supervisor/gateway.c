@@ -78,9 +78,10 @@ static int read_arguments(int argc, char **argv, const char **ret_config, enum t
         return *ret_code != 0;
 }
 
-static int check_only(const char *path, const struct gateway_config *config)
+static int check_only(const char *path, const struct gateway_config *config, const struct buffer *text)
 {
-        const size_t n = gateway_files_check(config);
+        log_open("postern-gateway", LOG_LEVEL_ERROR, NULL);
+        const size_t n = gateway_check(config, text);
 
         if (n)
                 (void)fprintf(stderr, "%zu error%s\n", n, n == 1 ? "" : "s");
@@ -109,7 +110,7 @@ int main(int argc, char **argv)
                         (void)fprintf(stderr, "%zu error%s\n", errors.n, errors.n == 1 ? "" : "s");
                 code = EXIT_CONFIGURATION;
         } else if (task == TASK_CHECK) {
-                code = check_only(path, config);
+                code = check_only(path, config, &text);
         } else if (task != TASK_RUN) {
                 code = gateway_status(config, task == TASK_STATUS_JSON);
         } else {

@@ -48,19 +48,46 @@ static int regroup(const struct gateway_config *c, const char *path, struct erro
         return r;
 }
 
-/* Bound with mode 0660 as the group's that may use it. What was there is removed where it is a socket. */
-static int bind_unix(int fd, const struct gateway_config *c, const char *path, struct error *err)
+/* Whether a socket can be made at this path: its folder is there, and in its place is nothing, or a socket that nobody
+ * listens on any more. mine: whoever listens there may. */
+static int check_unix(const struct sockaddr_un *address, bool mine, struct error *err)
+{
+        _cleanup_(closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        const char *path = address->sun_path, *slash = strrchr(path, '/');
+        char folder[sizeof(address->sun_path)];
+        struct stat st;
+
+        (void)snprintf(folder, sizeof(folder), "%.*s", slash > path ? (int)(slash - path) : 1, path);
+        if (access(folder, W_OK | X_OK) < 0)
+                return error_fail(err, -errno, "listen: unix:%s: its folder %s: %s%s", path, folder, strerror(errno),
+                                  errno == ENOENT ? "; make it, or have systemd make it (RuntimeDirectory=)" : "");
+        if (lstat(path, &st) < 0)
+                return 0;
+        if (!S_ISSOCK(st.st_mode))
+                return error_fail(
+                        err, -EADDRINUSE,
+                        "listen: unix:%s: something that is no socket is there: remove it, or listen elsewhere", path);
+        if (!mine && fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0)
+                return error_fail(
+                        err, -EADDRINUSE,
+                        "listen: unix:%s: another program listens there: stop it (ss -lxp shows which it is), "
+                        "or listen elsewhere",
+                        path);
+        return 0;
+}
+
+/* Bound with mode 0660 as the group's that may use it. What was there is removed where it is a socket of nobody. */
+static int bind_unix(int fd, const struct gateway_config *c, const char *path, bool mine, struct error *err)
 {
         struct sockaddr_un address = {.sun_family = AF_UNIX};
-        struct stat st;
         gid_t gid = 0;
         int r = find_group(c, &gid, err);
 
+        (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+        r = r < 0 ? r : check_unix(&address, mine, err);
         if (r < 0)
                 return r;
-        (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-        if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
-                (void)unlink(path);
+        (void)unlink(path);
         const mode_t before = umask(0117);
         if (gid != getgid() && setegid(gid) < 0)
                 r = -errno;
@@ -72,6 +99,21 @@ static int bind_unix(int fd, const struct gateway_config *c, const char *path, s
                                   r == -EROFS ? "; the unit lets the gateway make sockets in /run/postern-gateway only"
                                               : "")
                      : 0;
+}
+
+static const char *bind_remedy(int code)
+{
+        switch (code) {
+        case EACCES:
+                return "; ports below 1024 need CAP_NET_BIND_SERVICE: systemctl edit postern-gateway, [Service], "
+                       "CapabilityBoundingSet=CAP_NET_BIND_SERVICE";
+        case EADDRINUSE:
+                return "; ss -ltnp shows who listens there";
+        case EADDRNOTAVAIL:
+                return "; this host has no such address: ip address shows those that it has";
+        default:
+                return "";
+        }
 }
 
 static int bind_tcp(int fd, struct gateway_listen *l, struct error *err)
@@ -91,28 +133,41 @@ static int bind_tcp(int fd, struct gateway_listen *l, struct error *err)
                 (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
         if (bind(fd, address, n) < 0 || getsockname(fd, address, &n) < 0)
                 return error_fail(err, -errno, "listen: %s port %u: %s%s", l->where, l->port, strerror(errno),
-                                  errno == EACCES ? "; ports below 1024 need CAP_NET_BIND_SERVICE: systemctl edit "
-                                                    "postern-gateway, [Service], "
-                                                    "CapabilityBoundingSet=CAP_NET_BIND_SERVICE"
-                                                  : "");
+                                  bind_remedy(errno));
         l->port = ntohs(six ? v6.sin6_port : v4.sin_port);
         return 0;
 }
 
-static int make_socket(struct gateway_socket *ret, const struct gateway_config *c, const struct gateway_listen *l,
-                       struct error *err)
+static int new_socket(const struct gateway_listen *l, struct error *err)
+{
+        const int fd = socket(l->kind == LISTEN_UNIX  ? AF_UNIX
+                              : strchr(l->where, ':') ? AF_INET6
+                                                      : AF_INET,
+                              SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+        return fd < 0 ? error_fail(err, -errno, "listen: %s: %s", l->where, strerror(errno)) : fd;
+}
+
+/* Whether the gateway listens at this path already, if by another door. */
+static bool has_path(const struct gateway *g, const char *path)
+{
+        for (size_t i = 0; i < g->n_sockets; i++)
+                if (g->sockets[i].listen.kind == LISTEN_UNIX && strcmp(g->sockets[i].listen.where, path) == 0)
+                        return true;
+        return false;
+}
+
+static int make_socket(struct gateway_socket *ret, const struct gateway *g, const struct gateway_config *c,
+                       const struct gateway_listen *l, struct error *err)
 {
         const bool local = l->kind == LISTEN_UNIX, six = !local && strchr(l->where, ':');
         struct gateway_listen bound = *l;
-        _cleanup_(closep) int fd = socket(local ? AF_UNIX
-                                          : six ? AF_INET6
-                                                : AF_INET,
-                                          SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        _cleanup_(closep) int fd = new_socket(l, err);
         int r;
 
         if (fd < 0)
-                return error_fail(err, -errno, "listen: %s: %s", l->where, strerror(errno));
-        r = local ? bind_unix(fd, c, l->where, err) : bind_tcp(fd, &bound, err);
+                return fd;
+        r = local ? bind_unix(fd, c, l->where, has_path(g, l->where), err) : bind_tcp(fd, &bound, err);
         if (r == 0 && listen(fd, BACKLOG) < 0)
                 r = error_fail(err, -errno, "listen: %s: %s", l->where, strerror(errno));
         if (r < 0)
@@ -125,6 +180,13 @@ static int make_socket(struct gateway_socket *ret, const struct gateway_config *
                 (void)snprintf(ret->shown, sizeof(ret->shown), six ? "%s[%s]:%u" : "%s%s:%u", gateway_listen_prefix(l),
                                l->where, bound.port);
         return 0;
+}
+
+static void close_socket(const struct gateway_socket *s)
+{
+        (void)close(s->fd);
+        if (s->listen.kind == LISTEN_UNIX)
+                (void)unlink(s->listen.where);
 }
 
 int gateway_listen(struct gateway *g, const struct gateway_config *config, struct error *err)
@@ -145,7 +207,7 @@ int gateway_listen(struct gateway *g, const struct gateway_config *config, struc
                 if (old < g->n_sockets) {
                         kept[old] = true;
                         made[n] = g->sockets[old];
-                } else if ((r = make_socket(&made[n], config, l, err)) == 0) {
+                } else if ((r = make_socket(&made[n], g, config, l, err)) == 0) {
                         ours[n] = true;
                 } else {
                         break;
@@ -156,7 +218,7 @@ int gateway_listen(struct gateway *g, const struct gateway_config *config, struc
                         r = regroup(config, made[i].listen.where, err);
         for (size_t i = 0; r < 0 && i < n; i++)
                 if (ours[i])
-                        (void)close(made[i].fd);
+                        close_socket(&made[i]);
                 else if (made[i].listen.kind == LISTEN_UNIX)
                         (void)regroup(g->config, made[i].listen.where, &(struct error){""});
         if (r < 0)
@@ -169,13 +231,42 @@ int gateway_listen(struct gateway *g, const struct gateway_config *config, struc
         return 0;
 }
 
+/* What a running gateway of this state_dir has is in use by it, as far as can be told from here. */
+static int check_listen(const struct gateway_config *c, const struct gateway_listen *l, bool runs, struct error *err)
+{
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
+        struct gateway_listen bound = *l;
+        gid_t gid = 0;
+        int r;
+
+        if (l->kind == LISTEN_UNIX) {
+                (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", l->where);
+                r = find_group(c, &gid, err);
+                return r < 0 ? r : check_unix(&address, runs, err);
+        }
+        _cleanup_(closep) int fd = new_socket(l, err);
+        r = fd < 0 ? fd : bind_tcp(fd, &bound, err);
+        return r == -EADDRINUSE && runs ? 0 : r;
+}
+
+size_t gateway_listen_check(const struct gateway_config *config)
+{
+        const bool runs = gateway_runs(config);
+        struct error err;
+        size_t n = 0;
+
+        for (size_t i = 0; i < config->n_listen; i++)
+                if (check_listen(config, &config->listen[i], runs, &err) < 0) {
+                        (void)fprintf(stderr, "%s\n", err.text);
+                        n++;
+                }
+        return n;
+}
+
 void gateway_listen_close(struct gateway *g)
 {
-        for (size_t i = 0; i < g->n_sockets; i++) {
-                (void)close(g->sockets[i].fd);
-                if (g->sockets[i].listen.kind == LISTEN_UNIX)
-                        (void)unlink(g->sockets[i].listen.where);
-        }
+        for (size_t i = 0; i < g->n_sockets; i++)
+                close_socket(&g->sockets[i]);
         g->n_sockets = 0;
 }
 

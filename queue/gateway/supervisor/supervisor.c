@@ -8,11 +8,15 @@
 #include "queue/gateway/supervisor/supervisor.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -22,6 +26,7 @@
 
 #define WATCH_MS 1000
 #define PATIENCE_MS 30000
+#define CHECK_MS 120000 /* of a reload */
 
 static struct gateway *gateway_of(const struct child *c)
 {
@@ -56,11 +61,9 @@ static void tell_ready(struct gateway *g)
 
 /* ---- starting ---- */
 
-/* Starts one process and joins it to those that run: the sealer to both others, which do not know each other. */
-static void start_child(struct child *c)
+int gateway_start(struct child *c, struct error *err)
 {
-        struct gateway *g = gateway_of(c);
-        struct error err = {"the channel broke"};
+        const struct gateway *g = gateway_of(c);
         char program[32];
 
         (void)snprintf(program, sizeof(program), "gateway-%s", child_name(c));
@@ -68,10 +71,20 @@ static void start_child(struct child *c)
                             &(struct spawn){.part = program,
                                             .role = child_name(c),
                                             .user = gateway_user(g->config, (enum gateway_part)c->part),
-                                            .proxies = c->part == GATEWAY_LINK},
-                            &g->text, &err);
-        if (r == 0)
-                r = gateway_files(g->config, g, (enum gateway_part)c->part, child_hand, c, &err);
+                                            .proxies = c->part == GATEWAY_LINK,
+                                            .silent = g->check},
+                            &g->text, err);
+        return r < 0 ? r
+                     : gateway_files(g->config, g->check ? NULL : g, (enum gateway_part)c->part, child_hand, c, err);
+}
+
+/* Starts one process and joins it to those that run: the sealer to both others, which do not know each other. */
+static void start_child(struct child *c)
+{
+        struct gateway *g = gateway_of(c);
+        struct error err = {"the channel broke"};
+        int r = gateway_start(c, &err);
+
         for (unsigned part = GATEWAY_DOORS; part < GATEWAY_PARTS; part++) {
                 struct child *other = &g->children[part];
 
@@ -183,34 +196,104 @@ static void on_terminate(void *arg)
         }
 }
 
+/* ---- reloading: first the check, by --check-config as a program of its own; what is unfit ends nothing that runs ----
+ */
+
+static int spawn_check(struct gateway *g)
+{
+        char program[] = "/proc/self/exe", config[] = "--config", check[] = "--check-config";
+        char *argv[] = {program, config, (char *)(uintptr_t)g->config_path, check, NULL};
+        posix_spawn_file_actions_t actions;
+        int r;
+
+        closep(&g->check_fd);
+        g->check_fd = memfd_create("check", MFD_CLOEXEC);
+        if (g->check_fd < 0)
+                return -errno;
+        r = posix_spawn_file_actions_init(&actions);
+        if (r != 0)
+                return -r;
+        r = posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+        r = r ? r : posix_spawn_file_actions_adddup2(&actions, g->check_fd, STDERR_FILENO);
+        r = r ? r : posix_spawn(&g->check_pid, program, &actions, NULL, argv, environ);
+        (void)posix_spawn_file_actions_destroy(&actions);
+        return -r;
+}
+
 static void on_reload(void *arg)
 {
         struct gateway *g = arg;
-        struct conf_errors errors = CONF_ERRORS;
-        struct gateway_config *config = NULL;
+        int r;
 
-        if (g->state != GATEWAY_RUNNING || g->next_config)
+        if (g->state != GATEWAY_RUNNING || g->next_config || g->check_pid) {
+                g->check_again = g->check_pid > 0;
                 return;
+        }
+        r = spawn_check(g);
+        if (r < 0) {
+                g->check_pid = 0;
+                log_error("reload.refused", KV_S("why", strerror(-r)), KV_S("kept", "the configuration that runs"));
+        } else {
+                loop_timer_in(g->check_timer, CHECK_MS);
+        }
+}
+
+static void on_check_silent(void *arg)
+{
+        (void)kill(((struct gateway *)arg)->check_pid, SIGKILL);
+}
+
+/* said: what is wrong, a line each; it is cut up. */
+static void refuse_reload(struct gateway *g, char *said)
+{
+        char *rest = said, *line;
+        const char *why = *said ? said : "the check of the configuration ended without a word";
+
+        while ((line = strsep(&rest, "\n")))
+                if (*line)
+                        log_error("config.error", KV_S("at", line));
+        log_error("reload.refused", KV_S("why", why), KV_S("kept", "the configuration that runs"));
+        g->next_config = gateway_config_free(g->next_config);
+        buffer_free(&g->next_text);
+}
+
+static void take_check(struct gateway *g, int status)
+{
+        struct conf_errors errors = CONF_ERRORS;
+        char said[4096], other[] = "another state_dir needs a restart";
+        const bool again = g->check_again;
+
+        g->check_pid = 0;
+        g->check_again = false;
+        loop_timer_stop(g->check_timer);
+        if (g->state != GATEWAY_RUNNING)
+                return;
+        if (again) {
+                on_reload(g);
+                return;
+        }
+        const ssize_t n = pread(g->check_fd, said, sizeof(said) - 1, 0);
+        said[n > 0 ? n : 0] = '\0';
         buffer_clear(&g->next_text);
-        if (gateway_config_load(&config, g->config_path, &g->next_text, &errors) < 0 ||
-            gateway_files_check(config) > 0) {
-                log_error("reload.refused",
-                          KV_S("why", errors.lines.len ? errors.lines.data : "the lines before tell it"));
-                config = gateway_config_free(config);
-                buffer_free(&g->next_text);
+        if (!WIFEXITED(status) || WEXITSTATUS(status) != 0 ||
+            gateway_config_load(&g->next_config, g->config_path, &g->next_text, &errors) < 0) {
+                refuse_reload(g, said);
+        } else if (strcmp(g->next_config->state_dir, g->config->state_dir) != 0) {
+                refuse_reload(g, other);
+        } else {
+                log_info("reload");
+                begin_drain(g);
         }
         conf_errors_clear(&errors);
-        if (!config)
-                return;
-        log_info("reload");
-        g->next_config = config;
-        begin_drain(g);
 }
 
 static void on_child_ended(void *arg)
 {
         struct gateway *g = arg;
+        int status;
 
+        if (g->check_pid && waitpid(g->check_pid, &status, WNOHANG) == g->check_pid)
+                take_check(g, status);
         for (unsigned part = GATEWAY_DOORS; part < GATEWAY_PARTS; part++) {
                 struct child *c = &g->children[part];
 
@@ -264,6 +347,8 @@ static int set_up(struct gateway *g)
                 r = loop_timer_new(&g->drain_timer, g->loop, NULL, on_drain_end, g);
         if (r == 0)
                 r = loop_timer_new(&g->watchdog, g->loop, NULL, on_watchdog, g);
+        if (r == 0)
+                r = loop_timer_new(&g->check_timer, g->loop, NULL, on_check_silent, g);
         for (unsigned part = GATEWAY_DOORS; part < GATEWAY_PARTS; part++)
                 if (r == 0)
                         r = child_new(&g->children[part], g->loop, &gateway_frames, part, &ops, g);
@@ -278,8 +363,11 @@ static void tear_down(struct gateway *g)
                 g->signals[i] = loop_signal_free(g->signals[i]);
         g->drain_timer = loop_timer_free(g->drain_timer);
         g->watchdog = loop_timer_free(g->watchdog);
+        g->check_timer = loop_timer_free(g->check_timer);
         g->loop = loop_free(g->loop);
         gateway_listen_close(g);
+        closep(&g->lock_fd);
+        closep(&g->check_fd);
         gateway_config_free(g->config);
         gateway_config_free(g->next_config);
         buffer_free(&g->text);
@@ -290,17 +378,23 @@ int gateway_run(struct gateway *g, const char *config_path, struct gateway_confi
 {
         struct error err = {"out of memory"};
         int code = EXIT_CONFIGURATION;
+        size_t found[GATEWAY_PARTS];
 
-        *g = (struct gateway){
-                .config_path = config_path, .config = config, .text = *text, .next_text = BUFFER(CONF_TEXT_MAX)};
+        *g = (struct gateway){.config_path = config_path,
+                              .config = config,
+                              .text = *text,
+                              .next_text = BUFFER(CONF_TEXT_MAX),
+                              .lock_fd = -1,
+                              .check_fd = -1};
         *text = BUFFER(CONF_TEXT_MAX);
         caps_note_parent();
         if (set_up(g) < 0) {
                 log_error("start.failed", KV_S("why", "no memory"));
                 code = 1;
-        } else if (gateway_files_check(config) > 0) {
+        } else if (gateway_files_check(config, found) > 0) {
                 (void)sd_notify(0, "STATUS=a file or user is unfit: postern-gateway --check-config tells which");
-        } else if (gateway_listen(g, config, &err) < 0 || caps_reduce(CAP_NET_BIND_SERVICE, &err) < 0) {
+        } else if (gateway_lock(g, config, &err) < 0 || gateway_listen(g, config, &err) < 0 ||
+                   caps_reduce(CAP_NET_BIND_SERVICE, &err) < 0) {
                 log_error("start.failed", KV_S("why", err.text));
                 (void)sd_notifyf(0, "STATUS=%s", err.text);
         } else {

@@ -37,6 +37,12 @@ struct gateway {
         struct loop_timer *drain_timer, *watchdog;
         struct loop_signal *signals[4];
         struct child_boot boot;
+        int lock_fd;     /* of state_dir */
+        bool check;      /* its processes are on trial */
+        pid_t check_pid; /* the check of a reload, under way; 0: none */
+        int check_fd;    /* what it says */
+        bool check_again;
+        struct loop_timer *check_timer;
 };
 
 /* The user that a process becomes. */
@@ -46,15 +52,31 @@ const char *gateway_user(const struct gateway_config *config, enum gateway_part 
 /* Opens each file of this process and hands it on. sockets: those of the doors, or NULL: for a check, without. */
 int gateway_files(const struct gateway_config *config, const struct gateway *sockets, enum gateway_part part,
                   hand_fn *fn, void *arg, struct error *err);
-/* Tells all that a start would fail for, a line each on stderr; how many. */
-size_t gateway_files_check(const struct gateway_config *config);
+/* Judges users and files of all processes: a line on stderr for each fault. ret_found: how many of each process's;
+ * their sum is returned. */
+size_t gateway_files_check(const struct gateway_config *config, size_t ret_found[GATEWAY_PARTS]);
+/* Locks state_dir until the end. */
+int gateway_lock(struct gateway *g, const struct gateway_config *config, struct error *err);
+/* Whether a gateway runs that has this state_dir. */
+bool gateway_runs(const struct gateway_config *config);
+
+/* ---- check.c ---- */
+/* Tells all that a start would fail for, a line each on stderr: users, files, addresses, and what the processes make of
+ * them. How many. */
+size_t gateway_check(const struct gateway_config *config, const struct buffer *text);
 
 /* ---- listen.c ---- */
 /* Makes what config listens on; what listens already goes on. On failure all is as before. */
 int gateway_listen(struct gateway *g, const struct gateway_config *config, struct error *err);
+/* Tells what cannot be listened on, a line each on stderr; how many. Nothing is made. */
+size_t gateway_listen_check(const struct gateway_config *config);
 void gateway_listen_close(struct gateway *g);
 /* Writes ready_file, where there is one. */
 int gateway_listen_tell(const struct gateway *g, struct error *err);
+
+/* ---- supervisor.c ---- */
+/* Starts the process and hands on its files. */
+int gateway_start(struct child *c, struct error *err);
 
 /* ---- status.c ---- */
 /* Prints how the gateway of this configuration is that runs, for people or as JSON. The exit code: 0 where it is ready.
