@@ -189,7 +189,25 @@ class Guides(unittest.TestCase):
         if not self.ready and 'readme' not in self.id():
             self.skipTest('README.md could not be followed')
 
-    def test_2_nginx_by_three_commands_and_one_file(self):
+    def test_2_a_gateway_is_made_once_and_with_all_that_it_needs(self):
+        line = f'postern service init other --gateway --relay https://{RELAY}'
+        self.assertIn('is never overwritten', self.run_line(line, check=False).stderr)
+        self.run_line('mv /etc/postern-gateway/service .')
+        self.assertIn('--gateway needs --tenant', self.run_line(line, check=False).stderr)
+        line += ' --tenant contoso --pin ' + 'A' * 43
+        self.assertIn('the service secret is empty', self.run_line(line, check=False).stderr)
+        self.assertIn('/nowhere', self.run_line(line + ' --secret-file /nowhere', check=False).stderr)
+        self.m.run('test', '!', '-e', '/etc/postern-gateway/service')
+        # a secret that is none; gateway.conf stays
+        before = self.run_line('cat /etc/postern-gateway/gateway.conf').stdout
+        self.assertIn('was there and stays', self.run_line(line, 'x' * 43 + '\n').stdout)
+        self.assertEqual(self.run_line('cat /etc/postern-gateway/gateway.conf').stdout, before)
+        self.run_line('systemctl restart postern-gateway')
+        wait_for('the gateway says why', lambda: self.run_line('postern-gateway status | grep "refuses the service secret"', check=False))
+        self.run_line('rm -r /etc/postern-gateway/service; mv service /etc/postern-gateway/; systemctl restart postern-gateway')
+        wait_for('the gateway can decide', lambda: self.run_line('postern-gateway status', check=False))
+
+    def test_3_nginx_by_three_commands_and_one_file(self):
         page = pages.text_of('queue/gateway/FORWARD.md', 'nginx')
         gateway = re.search(r'(?s)^\*\*5\. .*?\Z', pages.text_of('README.md', 'Use it'), re.M)[0]
         kinds = [step[0] for step in [*pages.steps(gateway), *pages.steps(page)]]
@@ -205,13 +223,13 @@ class Guides(unittest.TestCase):
         return lambda user, password: self.m.run('curl', '-s', '-o', '/dev/null', '-w', '%{http_code}', '-K', '-', url,
                                                  stdin=f'user = "{user}:{password}"\n').stdout
 
-    def test_3_apache(self):
+    def test_4_apache(self):
         self.m.run('systemctl', 'start', 'apache2')
         self.guide(pages.text_of('queue/gateway/APACHE.md'))
         self.door(self.http('http://127.0.0.1/'), '200', '401')
         self.m.run('systemctl', 'stop', 'apache2')
 
-    def test_4_dovecot(self):
+    def test_5_dovecot(self):
         self.m.run('systemctl', 'start', 'dovecot')
         self.guide(pages.text_of('queue/gateway/DOVECOT.md'))
 
@@ -220,7 +238,7 @@ class Guides(unittest.TestCase):
             return asked.returncode
         self.door(mailbox, 0, 67)  # CURLE_LOGIN_DENIED
 
-    def test_5_freeradius(self):
+    def test_6_freeradius(self):
         self.m.run('systemctl', 'start', 'freeradius')
         self.guide(pages.text_of('queue/gateway/RADIUS.md'))
 
@@ -230,7 +248,9 @@ class Guides(unittest.TestCase):
             return re.findall(r'Received (Access-\w+)', said.stdout)
         self.door(ask, ['Access-Accept'], ['Access-Reject'])
 
-    def test_6_openldap(self):
+    def test_7_openldap(self):
+        # on this host the domain controller has port 389 of another address
+        self.m.run('sed', '-i', 's,^SLAPD_SERVICES=.*,SLAPD_SERVICES="ldap://127.0.0.1/ ldapi:///",', '/etc/default/slapd')
         self.m.run('systemctl', 'start', 'slapd')
         self.guide(pages.text_of('queue/gateway/SASLAUTHD.md'))
         self.door(lambda user, password: self.run_line(f"testsaslauthd -f /run/postern-gateway/saslauthd -u '{user}' -p '{password}'", check=False).stdout.split()[1],
@@ -240,11 +260,11 @@ class Guides(unittest.TestCase):
         self.m.run('runuser', '-u', 'openldap', '--', 'slapadd', '-F', '/etc/ldap/slapd.d', '-b', 'dc=nodomain',
                    stdin=f'dn: cn=alice,dc=nodomain\nobjectClass: person\ncn: alice\nsn: alice\nuserPassword: {{SASL}}{user}\n')
         self.m.run('systemctl', 'start', 'slapd')
-        self.door(lambda _, password: self.m.run('ldapwhoami', '-x', '-D', 'cn=alice,dc=nodomain', '-y', '/dev/stdin', stdin=password, check=False).stdout,
+        self.door(lambda _, password: self.m.run('ldapwhoami', '-x', '-H', 'ldap://127.0.0.1', '-D', 'cn=alice,dc=nodomain', '-y', '/dev/stdin', stdin=password, check=False).stdout,
                   'dn:cn=alice,dc=nodomain\n', '')
         self.m.run('systemctl', 'stop', 'slapd')
 
-    def test_7_ldap_front(self):
+    def test_8_ldap_front(self):
         self.guide(pages.text_of('queue/gateway/LDAP.md'))
 
         def entry(user, password):
@@ -253,7 +273,7 @@ class Guides(unittest.TestCase):
             return asked.returncode, asked.stdout.count('posternUserId: ')
         self.door(entry, (0, 1), (49, 0))
 
-    def test_8_pam_and_ssh(self):
+    def test_9_pam_and_ssh(self):
         sam = self.lab[f'LAB_GOOD{self.used + 1}_SAM']
         self.m.run('systemctl', 'start', 'ssh')
         self.guide(pages.text_of('queue/gateway/PAM.md'), lambda text: text.replace('alice', sam))

@@ -173,8 +173,15 @@ static void end_fetch(struct seal_process *s, const struct exchange_answer *fail
         s->fetching = s->watching = false;
         buffer_clear(&s->keys);
         if (failed) {
-                (void)snprintf(why, sizeof(why), "the relay gives no keys: %s%.200s",
-                               failed->status > 0 && failed->status != 200 ? "HTTP error; " : "", failed->why);
+                if (failed->status == 401)
+                        (void)snprintf(why, sizeof(why),
+                                       "the relay refuses the service secret: store the right one with `postern "
+                                       "service show --secret-file FILE --service FOLDER`, then reload");
+                else if (failed->status > 0 && failed->status != 200)
+                        (void)snprintf(why, sizeof(why), "the relay gives no keys: it answers by HTTP status %ld",
+                                       failed->status);
+                else
+                        (void)snprintf(why, sizeof(why), "the relay gives no keys: %.200s", failed->why);
                 tell_state(s, sealer_fresh(s->sealer, loop_now(s->process.loop)) ? state_of(s) : why);
                 loop_timer_in(s->keys_timer, again_ms);
                 again_ms = again_ms * 2 < KEYS_EVERY_MS ? again_ms * 2 : KEYS_EVERY_MS;
