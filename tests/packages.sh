@@ -25,7 +25,7 @@ consuming="
 
 # What connector/packaging/deb.sh makes Debian packages with, and what looks at them.
 packaging="
-  debhelper dpkg-dev fakeroot lintian"
+  build-essential debhelper dpkg-dev fakeroot lintian"
 
 # What only tests of the suite `long` need.
 more="chromium fonts-dejavu-core"
