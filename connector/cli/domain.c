@@ -12,6 +12,7 @@
 #include "connector/cli/cli.h"
 #include "connector/person/folder.h"
 #include "connector/conf/config.h"
+#include "connector/frames/acts.h"
 #include "connector/frames/sid-file.h"
 
 static int load(struct cli *cli, struct config **ret_config)
@@ -25,8 +26,9 @@ static int load(struct cli *cli, struct config **ret_config)
         return r;
 }
 
-/* Takes the SID that a DC said last in the place of the one that was learnt. False where there is nothing to do. */
-static bool repin(struct cli *cli, struct sid_file *file, const char *name)
+/* Takes the SID that a DC said last in the place of the one that was learnt, and says so. False where there is nothing
+ * to do. */
+static bool repin(struct cli *cli, struct sid_file *file, const char *name, char ret_what[1024])
 {
         struct sid_file_domain *d = sid_file_find(file, name, false);
 
@@ -40,16 +42,22 @@ static bool repin(struct cli *cli, struct sid_file *file, const char *name)
                 return false;
         }
         if (d->seen[0])
-                (void)printf("%s: %s takes the place of %s\n", name, d->seen, d->sid[0] ? d->sid : "none");
+                (void)snprintf(ret_what, 1024, "%s: %s takes the place of %s", name, d->seen,
+                               d->sid[0] ? d->sid : "none");
         else
-                (void)printf("%s: %s is forgotten; the next that a domain controller tells is taken\n", name, d->sid);
+                (void)snprintf(ret_what, 1024, "%s: %s is forgotten; the next that a domain controller tells is taken",
+                               name, d->sid);
+        (void)printf("%s\n", ret_what);
         (void)snprintf(d->sid, sizeof(d->sid), "%s", d->seen);
         d->seen[0] = '\0';
         return true;
 }
 
-static int edit(struct cli *cli, const char *path, const char *name)
+static int edit(struct cli *cli, const char *state_dir, const char *name)
 {
+        char path[FOLDER_PATH_MAX], what[1024];
+
+        folder_path(path, state_dir, FILE_DOMAIN_SIDS);
         _cleanup_(closep) int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
         struct sid_file file = {0};
         struct error err = {""};
@@ -61,8 +69,11 @@ static int edit(struct cli *cli, const char *path, const char *name)
                 r = sid_file_lock(fd, &err);
         if (fd >= 0 && r == 0)
                 r = sid_file_read(&file, fd, &err);
-        if (r == 0 && repin(cli, &file, name))
+        if (r == 0 && repin(cli, &file, name, what)) {
                 r = sid_file_write(&file, fd, &err);
+                if (r == 0 && acts_note(state_dir, "domain.repinned", what, &err) < 0)
+                        (void)cli_error(cli, "%s", err.text);
+        }
         return r < 0 ? cli_error(cli, "%s", err.text) : CLI_OK;
 }
 
@@ -81,7 +92,6 @@ static int cmd_repin(struct cli *cli, int argc, char **argv)
         };
         _cleanup_(config_freep) struct config *config = NULL;
         const struct domain_config *domain;
-        char path[FOLDER_PATH_MAX];
         char **words;
         int code = cli_parse(cli, &usage, argc, argv, &words);
 
@@ -95,8 +105,7 @@ static int cmd_repin(struct cli *cli, int argc, char **argv)
         domain = &config->domains[i];
         if (domain->sid)
                 return cli_error(cli, "the SID of %s is in the configuration: correct domain_sid there", domain->name);
-        folder_path(path, config->state_dir, FILE_DOMAIN_SIDS);
-        return edit(cli, path, domain->name);
+        return edit(cli, config->state_dir, domain->name);
 }
 
 int cmd_domain(struct cli *cli, int argc, char **argv)

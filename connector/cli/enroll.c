@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,7 @@
 #include "connector/person/service-store.h"
 #include "connector/cli/view.h"
 #include "connector/conf/config.h"
+#include "connector/frames/acts.h"
 #include "connector/frames/messages.h"
 
 #define STATE_DIR "/var/lib/postern"
@@ -215,6 +217,20 @@ static int store(const char *name, const struct enrolling *e, struct error *err)
                                  0644, err);
 }
 
+/* The act is done: that it could not be noted is only said. */
+__attribute__((format(printf, 3, 4))) static void note(const struct cli *cli, const char *act, const char *fmt, ...)
+{
+        char what[1024];
+        struct error err;
+        va_list ap;
+
+        va_start(ap, fmt);
+        (void)vsnprintf(what, sizeof(what), fmt, ap);
+        va_end(ap);
+        if (acts_note(o.state_dir, act, what, &err) < 0)
+                (void)cli_error(cli, "%s", err.text);
+}
+
 static int print_enrolled(const struct cli *cli, const char *name, const struct enrolling *e)
 {
         if (cli->json)
@@ -280,6 +296,7 @@ static int enroll(const struct cli *cli)
                 r = store(name, &e, &err);
         if (r < 0)
                 return cli_error(cli, "%s", err.text[0] ? err.text : strerror(-r));
+        note(cli, "connector.enrolled", "as %s (id %s) of tenant %s at %s", name, e.id, o.tenant, o.relay);
         return print_enrolled(cli, name, &e);
 }
 
@@ -444,6 +461,7 @@ static int enroll_again(const struct cli *cli)
                 r = store_transport(&text, &answer.chain, &err);
         if (r < 0)
                 return cli_error(cli, "%s", err.text[0] ? err.text : strerror(-r));
+        note(cli, "connector.enrolled_again", "a new transport certificate by a new token, for id %s", target.id);
         if (cli->json)
                 return view_show_json(cli, json_pack("{s:s}", "enrolled", target.id));
         printf("Connector %s has a new transport certificate; its identity is the same, so no new approval is needed.\n"
@@ -466,6 +484,9 @@ static int renew(const struct cli *cli)
                 r = reissue(&target, &text, &answer, &err);
         if (r == 0)
                 r = store_transport(&text, &answer.chain, &err);
+        if (r == 0)
+                note(cli, "certificate.renewed", "the transport certificate of id %s, by postern enroll --renew",
+                     target.id);
         if (r == 0 && cli->json)
                 r = view_show_json(cli, json_pack("{s:s}", "renewed", target.id));
         else if (r == 0)

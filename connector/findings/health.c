@@ -337,15 +337,14 @@ static void judge_ledger(struct health *h, const json_t *ledger)
                                   "%lld records of sign-ins were lost", fact_number(ledger, "dropped", 0));
 }
 
-/* What goes out to a SIEM: by the ledger, which writes, and the supervisor, which opens. */
+/* What goes out to a SIEM. */
 static void judge_outlets(struct health *h, const json_t *outlets)
 {
-        const json_t *troubles = json_object_get(health_value(h, "process:supervisor"), "outlets");
         const char *key;
         json_t *outlet;
 
         json_object_foreach ((json_t *)(uintptr_t)outlets, key, outlet) {
-                const char *trouble = fact_text(troubles, key), *why = trouble[0] ? trouble : fact_text(outlet, "why");
+                const char *why = fact_text(outlet, "why");
                 const long long since = fact_number(outlet, "since", 0), waiting = fact_number(outlet, "waiting", 0),
                                 lost = fact_number(outlet, "lost", 0), last = fact_number(outlet, "lost_last", 0);
 

@@ -143,11 +143,10 @@ enum frame_tag {
 #define FILE_LEDGER_DIR "ledger-dir"              /* ledger: directory */
 #define FILE_CONTROL_SOCKET "control.sock"        /* ledger: the listening UNIX socket, bound by the supervisor */
 #define FILE_METRICS_SOCKET "metrics.sock"        /* ledger: the same for metrics */
-/* ledger, while it runs, and again whenever there is another one: where records go out. FRAME_TAKEN with a cause says
- * that one is of no use any more. */
-#define FILE_EVENTS "events-file"          /* a file to append to */
-#define FILE_EVENTS_SOCKET "events-socket" /* a connected UNIX datagram socket */
-#define FILE_TRACES "traces-file"          /* a file to append spans to */
+/* ledger, while it runs, and again with each scribe that is started: events_file, events_socket, traces_file
+ * (base/events/ways.h), a channel to the process that writes there. */
+
+#define SHARE_ACT "act" /* a key of FRAME_SHARE, which is no state: a line of connector/frames/acts.h */
 
 #define ROSTER_PART_MAX 12000
 #define ANSWER_PART_MAX 12000 /* of a sealed answer, and of what the ledger found */

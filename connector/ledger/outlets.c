@@ -11,48 +11,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "base/core/text.h"
-#include "base/events/spans.h"
+#include "base/events/ways.h"
 #include "connector/ledger/ledger.h"
 #include "connector/ledger/store-internal.h"
 
 #define PSEUDONYM "user-%.12s"
 #define PSEUDONYM_MAX 32
 
-enum { OUTLET_FILE = 0, OUTLET_SOCKET, OUTLET_TRACES, OUTLETS };
-
-static const struct {
-        const char *key, *file; /* of the configuration; of FRAME_FILE */
-        enum events_form form;
-} kinds[OUTLETS] = {
-        [OUTLET_FILE] = {"events_file", FILE_EVENTS, EVENTS_JSON},
-        [OUTLET_SOCKET] = {"events_socket", FILE_EVENTS_SOCKET, EVENTS_SYSLOG},
-        [OUTLET_TRACES] = {"traces_file", FILE_TRACES, EVENTS_JSON},
-};
-
-struct way {
-        struct ledger_outlets *outlets;
-        size_t kind;
-        struct events_outlet *outlet; /* NULL: the configuration names none */
-};
-
 struct ledger_outlets {
         struct ledger *ledger;
-        struct events_origin origin;
-        char host[256], connector[ID_MAX + 1];
-        struct way ways[OUTLETS];
-        bool any;
+        struct events_ways *ways;
+        char connector[ID_MAX + 1];
 };
-
-static const char *path_of(const struct ledger_outlets *o, size_t kind)
-{
-        const struct config *c = o->ledger->config;
-
-        return kind == OUTLET_FILE ? c->events_file : kind == OUTLET_SOCKET ? c->events_socket : c->traces_file;
-}
 
 /* ---- names ---- */
 
@@ -91,13 +63,6 @@ static void pseudonym_of(const struct ledger_outlets *o, const struct msg_in *m,
 }
 
 /* ---- one record ---- */
-
-static void put(struct ledger_outlets *o, const struct events_record *r)
-{
-        for (size_t i = 0; i < OUTLET_TRACES; i++)
-                if (o->ways[i].outlet)
-                        events_outlet_put(o->ways[i].outlet, r);
-}
 
 static void begin(const struct ledger_outlets *o, struct events_record *r, const char *kind, const char *sentence)
 {
@@ -151,7 +116,7 @@ static void put_sign_in(struct ledger_outlets *o, const struct msg_in *m)
                 spans_context(&context, trace, "");
                 events_text(&r, "trace_id", context.trace);
         }
-        put(o, &r);
+        events_ways_put(o->ways, &r);
 }
 
 /* That a verdict arrived is what is expected of it: only the others are told. */
@@ -168,7 +133,7 @@ static void put_delivery(struct ledger_outlets *o, const struct msg_in *m)
         const uint8_t *id = msg_get_bytes(m, TAG_ID, &n);
         events_bytes(&r, "id", id, n);
         events_text(&r, "delivery", state);
-        put(o, &r);
+        events_ways_put(o->ways, &r);
 }
 
 static void put_event(struct ledger_outlets *o, const struct msg_in *m)
@@ -186,12 +151,10 @@ static void put_event(struct ledger_outlets *o, const struct msg_in *m)
                 const uint8_t *bytes = msg_get_bytes(m, members[i].tag, &n);
                 events_bytes(&r, members[i].key, bytes, n);
         }
-        put(o, &r);
+        events_ways_put(o->ways, &r);
 }
 
 /* ---- spans ---- */
-
-#define NS_A_MS UINT64_C(1000000)
 
 /* The record comes at the end of its sign-in: when that was on the wall's clock, and what went before by its durations.
  */
@@ -199,14 +162,12 @@ static void put_spans(struct ledger_outlets *o, const struct msg_in *m)
 {
         enum { SIGN_IN, AT_DC, SPANS };
         char id[ID_MAX + 1] = "", trace[64] = "", verdict[16] = "", reason[64] = "", dc[257] = "", method[16] = "",
-                         domain[257] = "", declined[32] = "", line[EVENTS_LINE_MAX];
+                         domain[257] = "", declined[32] = "";
         const uint64_t total = msg_get_u64(m, R_MS_TOTAL, 0), at_dc = msg_get_u64(m, R_MS_DC, 0);
         struct spans_span spans[SPANS] = {{.name = "postern sign-in", .kind = SPANS_SERVER},
                                           {.name = "postern domain controller", .kind = SPANS_CLIENT}};
         struct spans_context context;
-        struct timespec now = {0};
 
-        (void)clock_gettime(CLOCK_REALTIME, &now);
         (void)msg_get_str(m, TAG_ID, id, sizeof(id));
         (void)msg_get_str(m, R_TRACE, trace, sizeof(trace));
         (void)msg_get_str(m, R_VERDICT, verdict, sizeof(verdict));
@@ -223,9 +184,8 @@ static void put_spans(struct ledger_outlets *o, const struct msg_in *m)
         spans_id(part->id);
         memcpy(whole->parent, context.parent, sizeof(whole->parent));
         memcpy(part->parent, whole->id, sizeof(part->parent));
-        whole->end = part->end = (uint64_t)now.tv_sec * 1000 * NS_A_MS + (uint64_t)now.tv_nsec;
-        whole->begin = whole->end - (total * NS_A_MS < whole->end ? total * NS_A_MS : 0);
-        part->begin = part->end - (at_dc <= total ? at_dc : total) * NS_A_MS;
+        spans_took(whole, total);
+        spans_took(part, at_dc <= total ? at_dc : total);
         whole->failed = strcmp(verdict, "unavailable") == 0 || strcmp(declined, DECLINED_LOST) == 0;
         part->failed = whole->failed;
         spans_text(whole, "postern.sign_in.id", id);
@@ -235,10 +195,7 @@ static void put_spans(struct ledger_outlets *o, const struct msg_in *m)
         spans_text(whole, "postern.domain", domain);
         spans_text(part, "server.address", dc);
         spans_text(part, "network.protocol.name", method);
-        const size_t n = spans_render(line, &o->origin, "postern-connector", o->connector, &context, spans,
-                                      dc[0] && method[0] ? SPANS : 1);
-        if (n > 0)
-                events_outlet_line(o->ways[OUTLET_TRACES].outlet, line, n);
+        events_ways_spans(o->ways, &context, spans, dc[0] && method[0] ? SPANS : 1);
 }
 
 /* ---- what somebody asked ---- */
@@ -289,7 +246,7 @@ static void put_question(struct ledger_outlets *o, const struct msg_in *m)
         put_subject(o, &r, &request, id, pseudonym);
         events_bool(&r, "done", !refused[0]);
         events_text(&r, "refused", refused);
-        put(o, &r);
+        events_ways_put(o->ways, &r);
 }
 
 void ledger_outlets_act(struct ledger_outlets *o, const struct ledger_asker *asker, const struct request *request,
@@ -298,7 +255,7 @@ void ledger_outlets_act(struct ledger_outlets *o, const struct ledger_asker *ask
         char id[ID_MAX + 1], pseudonym[PSEUDONYM_MAX];
         struct events_record r;
 
-        if (!o || !o->any || (request && !request_is_act(request) && !refused))
+        if (!o || !events_ways_want_records(o->ways) || (request && !request_is_act(request) && !refused))
                 return;
         begin(o, &r, "act", "somebody asked this connector's ledger");
         r.notice = true;
@@ -318,15 +275,34 @@ void ledger_outlets_act(struct ledger_outlets *o, const struct ledger_asker *ask
         }
         events_bool(&r, "done", !refused);
         events_text(&r, "refused", refused);
-        put(o, &r);
+        events_ways_put(o->ways, &r);
+}
+
+void ledger_outlets_admin(struct ledger_outlets *o, const json_t *act)
+{
+        const json_t *login = json_object_get(act, "login_uid");
+        struct events_record r;
+
+        if (!o || !events_ways_want_records(o->ways))
+                return;
+        begin(o, &r, "act", "somebody administered this connector");
+        r.wall = json_integer_value(json_object_get(act, "at"));
+        r.notice = true;
+        events_text(&r, "act", json_string_value(json_object_get(act, "act")));
+        events_text(&r, "about", json_string_value(json_object_get(act, "detail")));
+        events_number(&r, "uid", json_integer_value(json_object_get(act, "uid")));
+        if (login)
+                events_number(&r, "login_uid", json_integer_value(login));
+        events_bool(&r, "done", true);
+        events_ways_put(o->ways, &r);
 }
 
 void ledger_outlets_frame(struct ledger_outlets *o, const struct msg_in *m)
 {
-        if (!o || !o->any)
-                return;
-        if (o->ways[OUTLET_TRACES].outlet && (m->type == FRAME_RECORD || m->type == FRAME_UNANSWERED))
+        if (o && events_ways_want_spans(o->ways) && (m->type == FRAME_RECORD || m->type == FRAME_UNANSWERED))
                 put_spans(o, m);
+        if (!o || !events_ways_want_records(o->ways))
+                return;
         if (m->type == FRAME_RECORD || m->type == FRAME_UNANSWERED)
                 put_sign_in(o, m);
         else if (m->type == FRAME_DELIVERY)
@@ -339,84 +315,57 @@ void ledger_outlets_frame(struct ledger_outlets *o, const struct msg_in *m)
 
 /* ---- the ways out ---- */
 
-/* The supervisor opens another one when there is somebody to receive. */
-static void on_lost(void *arg, const char *why)
-{
-        struct way *way = arg;
-
-        process_taken(&way->outlets->ledger->process, kinds[way->kind].file, why);
-}
-
 int ledger_outlets_new(struct ledger_outlets **ret_outlets, struct ledger *l, const char *connector)
 {
+        const struct events_ways_config config = {
+                .loop = l->process.loop,
+                .program = "postern",
+                .service = "postern-connector",
+                .instance = connector,
+                .paths = {l->config->events_file, l->config->events_socket, l->config->traces_file}};
         struct ledger_outlets *o = calloc(1, sizeof(*o));
-        int r = o ? 0 : -ENOMEM;
 
-        if (r < 0)
-                return r;
+        if (!o || events_ways_new(&o->ways, &config) < 0) {
+                free(o);
+                return -ENOMEM;
+        }
         o->ledger = l;
         (void)snprintf(o->connector, sizeof(o->connector), "%s", connector);
-        if (gethostname(o->host, sizeof(o->host)) < 0 || !utf8_valid(o->host, strnlen(o->host, sizeof(o->host))))
-                o->host[0] = '\0';
-        o->host[sizeof(o->host) - 1] = '\0';
-        o->host[strspn(o->host, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_")] = '\0';
-        o->origin = (struct events_origin){
-                .host = o->host, .program = "postern", .version = POSTERN_VERSION, .run = l->since, .pid = getpid()};
-        for (size_t i = 0; r == 0 && i < OUTLETS; i++) {
-                struct way *way = &o->ways[i];
-                const struct events_outlet_config config = {.loop = l->process.loop,
-                                                            .form = kinds[i].form,
-                                                            .origin = &o->origin,
-                                                            .foreign = i == OUTLET_TRACES,
-                                                            .lost = on_lost,
-                                                            .arg = way};
-
-                *way = (struct way){.outlets = o, .kind = i};
-                if (path_of(o, i))
-                        r = events_outlet_new(&way->outlet, &config);
-                o->any = o->any || way->outlet;
-        }
-        if (r < 0)
-                ledger_outlets_free(o);
-        else
-                *ret_outlets = o;
-        return r;
+        *ret_outlets = o;
+        return 0;
 }
 
 struct ledger_outlets *ledger_outlets_free(struct ledger_outlets *o)
 {
-        for (size_t i = 0; o && i < OUTLETS; i++)
-                o->ways[i].outlet = events_outlet_free(o->ways[i].outlet);
+        if (o)
+                events_ways_free(o->ways);
         free(o);
         return NULL;
 }
 
 bool ledger_outlets_file(struct ledger_outlets *o, const char *name, int fd)
 {
-        for (size_t i = 0; o && i < OUTLETS; i++)
-                if (o->ways[i].outlet && strcmp(name, kinds[i].file) == 0) {
-                        events_outlet_open(o->ways[i].outlet, fd);
-                        return true;
-                }
-        return false;
+        return o && events_ways_open(o->ways, name, fd);
 }
 
 json_t *ledger_outlets_status(const struct ledger_outlets *o)
 {
-        json_t *all = o && o->any ? json_object() : NULL;
+        json_t *all = json_object();
+        struct events_state s;
 
-        for (size_t i = 0; all && i < OUTLETS; i++) {
-                struct events_state s;
+        for (size_t i = 0; all && i < EVENTS_WAYS; i++) {
+                const char *path = events_ways_state(o->ways, i, &s);
 
-                if (!o->ways[i].outlet)
-                        continue;
-                events_outlet_state(o->ways[i].outlet, &s);
-                (void)json_object_set_new(all, kinds[i].key,
-                                          json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:s}", "path", path_of(o, i),
-                                                    "open", s.open, "sent", (json_int_t)s.sent, "waiting",
-                                                    (json_int_t)s.waiting, "lost", (json_int_t)s.lost, "lost_last",
-                                                    (json_int_t)s.lost_last, "since", (json_int_t)s.since, "why",
-                                                    s.why));
+                if (path)
+                        (void)json_object_set_new(all, events_way_keys[i],
+                                                  json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:s}", "path", path,
+                                                            "open", s.open, "sent", (json_int_t)s.sent, "waiting",
+                                                            (json_int_t)s.waiting, "lost", (json_int_t)s.lost,
+                                                            "lost_last", (json_int_t)s.lost_last, "since",
+                                                            (json_int_t)s.since, "why", s.why));
         }
-        return all;
+        if (json_object_size(all) > 0)
+                return all;
+        json_decref(all);
+        return NULL;
 }

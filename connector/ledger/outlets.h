@@ -15,7 +15,7 @@ struct ledger_outlets;
 
 /* The ways out that the configuration names; none of them is open yet. connector: the id of this one. 0 or -ENOMEM. */
 int ledger_outlets_new(struct ledger_outlets **ret_outlets, struct ledger *l, const char *connector);
-/* Brings out what waits, as far as that goes without waiting. */
+/* Brings out what waits, as far as that goes in half a second for each way. */
 struct ledger_outlets *ledger_outlets_free(struct ledger_outlets *outlets);
 /* FRAME_FILE: whether it is one of them, and then fd is taken over. */
 bool ledger_outlets_file(struct ledger_outlets *outlets, const char *name, int fd);
@@ -30,6 +30,8 @@ struct ledger_asker {
 };
 void ledger_outlets_act(struct ledger_outlets *outlets, const struct ledger_asker *asker, const struct request *request,
                         const char *refused);
+/* What an administrator did on this host: a line of connector/frames/acts.h. */
+void ledger_outlets_admin(struct ledger_outlets *outlets, const json_t *act);
 /* {"events_file": {"path","open","sent","waiting","lost","lost_last","since","why"}}: a new object, NULL where none is
  * named. */
 json_t *ledger_outlets_status(const struct ledger_outlets *outlets);

@@ -192,6 +192,8 @@ int main(int argc, char **argv)
         struct config *config = NULL;
         int code;
 
+        if (scribe_wanted(argc, argv))
+                return scribe_main(argc, argv);
         if (read_arguments(argc, argv, &a, &code))
                 return code;
         if (a.from_fd) /* a reload's check is of use only to the supervisor that asked for it */

@@ -5,33 +5,56 @@
  */
 #include "connector/supervisor/supervisor.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/core/text.h"
+#include "connector/frames/acts.h"
 
 static const char *clean(const char *text)
 {
         return utf8_valid(text, strlen(text)) ? text : "(not readable)";
 }
 
+/* 0 or -errno. */
+static int tell_ledger(struct supervisor *s, const char *name, const char *text)
+{
+        struct child *ledger = &s->children[PART_LEDGER];
+        struct msg_out m;
+
+        if (ledger->state != CHILD_RUNNING)
+                return -EPIPE;
+        msg_begin(&m, FRAME_SHARE);
+        msg_str(&m, TAG_NAME, name);
+        msg_str(&m, TAG_TEXT, text);
+        return ipc_send(ledger->control, &m);
+}
+
 /* Takes over json. A broken channel is reported from the loop. */
 static void share(struct supervisor *s, const char *name, json_t *json)
 {
-        struct child *ledger = &s->children[PART_LEDGER];
         char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
-        struct msg_out m;
 
         json_decref(json);
-        if (text && ledger->state == CHILD_RUNNING) {
-                msg_begin(&m, FRAME_SHARE);
-                msg_str(&m, TAG_NAME, name);
-                msg_str(&m, TAG_TEXT, text);
-                (void)ipc_send(ledger->control, &m);
-        }
+        if (text)
+                (void)tell_ledger(s, name, text);
         free(text);
+}
+
+static int tell_act(void *arg, const char *line)
+{
+        return utf8_valid(line, strlen(line)) ? tell_ledger(arg, SHARE_ACT, line) : 0;
+}
+
+void share_acts(struct supervisor *s)
+{
+        const struct child *ledger = &s->children[PART_LEDGER];
+
+        if (ledger->state == CHILD_RUNNING && ledger->ready)
+                (void)acts_each(s->config->state_dir, tell_act, s);
 }
 
 static const char *state_of(const struct child *child)
@@ -69,10 +92,9 @@ static json_t *keytabs(const struct supervisor *s)
 void share_supervisor(struct supervisor *s)
 {
         share(s, "process:supervisor",
-              json_pack("{s:s, s:i, s:s, s:s, s:s, s:s, s:I, s:o, s:o}", "state", "running", "pid", (int)getpid(),
-                        "version", POSTERN_VERSION, "boot", s->boot.id, "id", s->connector_id, "reload_refused",
-                        clean(s->reloading.why), "reload_at", (json_int_t)s->reloading.at, "keytabs", keytabs(s),
-                        "outlets", outlets_troubles(s->outlets)));
+              json_pack("{s:s, s:i, s:s, s:s, s:s, s:s, s:I, s:o}", "state", "running", "pid", (int)getpid(), "version",
+                        POSTERN_VERSION, "boot", s->boot.id, "id", s->connector_id, "reload_refused",
+                        clean(s->reloading.why), "reload_at", (json_int_t)s->reloading.at, "keytabs", keytabs(s)));
 }
 
 void share_all(struct supervisor *s)

@@ -144,10 +144,12 @@ static void finish_reload(struct supervisor *s)
 
 static void all_ended(struct supervisor *s)
 {
-        if (s->reload)
+        if (s->reload) {
                 finish_reload(s);
-        else
-                loop_stop(s->loop, s->exit_code);
+                return;
+        }
+        scribes_finish(s->scribes);
+        loop_stop(s->loop, s->exit_code);
 }
 
 /* The ledger goes last, so that it keeps what the others said at their end. */
@@ -254,6 +256,8 @@ static bool is_fatal(const struct supervisor *s, const struct child *child)
 
 static void child_ended(struct supervisor *s, struct child *child)
 {
+        if (child->part == PART_LEDGER)
+                scribes_pause(s->scribes);
         if (is_fatal(s, child)) {
                 log_error("start.failed", KV_S("process", child_name(child)),
                           KV_S("why", "it found the fault that the line before tells"));
@@ -276,6 +280,7 @@ static void on_child_ended(void *arg)
         struct supervisor *s = arg;
 
         keys_reap(s);
+        scribes_reap(s->scribes);
         reload_reap(s);
         bool any = false;
         for (size_t i = PART_LINK; i < PART_N; i++) {
@@ -306,16 +311,16 @@ static void take_frame(struct child *child, const struct msg_in *m, int fd)
                         kept_settle(s->kept, NULL, true);
                         watch_again(s->watch);
                 } else if (child->part == PART_LEDGER) {
-                        outlets_again(s->outlets);
+                        const struct scribes_wanted wanted = {
+                                .confinement = s->config->confinement,
+                                .paths = {s->config->events_file, s->config->events_socket, s->config->traces_file}};
+                        scribes_begin(s->scribes, &wanted);
                 }
                 share_child(child);
                 tell_systemd(s);
         } else if (m->type == FRAME_TAKEN && msg_get_str(m, TAG_NAME, name, sizeof(name)) == 0) {
                 const bool refused = msg_get_str(m, TAG_WHY, why, sizeof(why)) == 0;
-                if (child->part == PART_LEDGER)
-                        outlets_lost(s->outlets, name);
-                else
-                        watch_taken(s->watch, name, refused ? why : NULL);
+                watch_taken(s->watch, name, refused ? why : NULL);
         } else if (m->type == FRAME_DRAINED) {
                 drain_on(s);
         } else if (m->type == FRAME_CERTIFICATE && fd >= 0) {
@@ -341,6 +346,14 @@ static int set_up_signals(struct supervisor *s)
         return r;
 }
 
+static int give_ledger(void *arg, const char *key, int fd)
+{
+        struct supervisor *s = arg;
+        struct error err;
+
+        return child_hand(&s->children[PART_LEDGER], key, fd, &err);
+}
+
 static int set_up(struct supervisor *s)
 {
         static const struct child_ops ops = {.frame = take_frame, .again = start_again};
@@ -356,7 +369,7 @@ static int set_up(struct supervisor *s)
                 r = loop_timer_new(&s->watchdog, s->loop, NULL, watchdog_turn, s);
         if (r == 0)
                 r = watch_new(&s->watch, s);
-        if (r == 0 && (!(s->kept = kept_new()) || !(s->outlets = outlets_new(s))))
+        if (r == 0 && (!(s->kept = kept_new()) || !(s->scribes = scribes_new(s->loop, &s->boot, give_ledger, s))))
                 r = -ENOMEM;
         if (r == 0)
                 r = reload_new(s);
@@ -374,7 +387,7 @@ static void tear_down(struct supervisor *s)
         s->drain_timer = loop_timer_free(s->drain_timer);
         s->watchdog = loop_timer_free(s->watchdog);
         s->watch = watch_free(s->watch);
-        s->outlets = outlets_free(s->outlets);
+        s->scribes = scribes_free(s->scribes);
         s->kept = kept_free(s->kept);
         reload_free(s);
         s->loop = loop_free(s->loop);

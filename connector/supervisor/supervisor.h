@@ -18,10 +18,10 @@
 #include "base/process/child.h"
 #include "base/process/hand.h"
 #include "base/process/process.h"
+#include "base/scribe/scribe.h"
 
 struct supervisor;
 struct watch;
-struct outlets;
 
 #define CHECK_CONFIG_FD 3 /* `posternd --check-config --config-fd`: the text to check */
 #define FILE_LOCK "lock"  /* of state_dir: held while posternd runs, with its pid in it */
@@ -104,7 +104,7 @@ struct supervisor {
         struct loop_timer *drain_timer, *watchdog;
         struct watch *watch;
         struct kept *kept;
-        struct outlets *outlets;
+        struct scribes *scribes; /* where records leave the host; the ledger writes */
         struct loop_signal *signals[4];
         int lock_fd, control_fd, metrics_fd; /* control_fd, metrics_fd: listening UNIX sockets */
         struct holder *holders;              /* HOLDER_N */
@@ -149,22 +149,12 @@ void watch_again(struct watch *watch);
 /* Before the children get s->config's files: what changes from here on is handed on. */
 void watch_begin(struct watch *watch);
 
-/* supervisor/outlets.c: where records leave the host, by the configuration. NULL without memory. */
-struct outlets *outlets_new(struct supervisor *s);
-struct outlets *outlets_free(struct outlets *outlets);
-/* A ledger is ready that has none of them. */
-void outlets_again(struct outlets *outlets);
-/* What the ledger was handed under that name is of no use any more. */
-void outlets_lost(struct outlets *outlets, const char *name);
-/* {"events_file": "why it is not open"}: a new object; NULL without memory. */
-json_t *outlets_troubles(const struct outlets *outlets);
-/* How many faults were told. */
-size_t outlets_check(const struct config *config, const struct files_check *check);
-
 /* supervisor/share.c: FRAME_SHARE to the ledger, for `postern status` */
 void share_child(struct child *child);
 void share_supervisor(struct supervisor *s);
 void share_all(struct supervisor *s);
+/* What an administrator did by commands on this host since the last time (connector/frames/acts.h). */
+void share_acts(struct supervisor *s);
 
 /* Drains and stops all, then reload_take and a start. */
 void supervisor_drain_for_reload(struct supervisor *s);

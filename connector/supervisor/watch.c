@@ -139,6 +139,7 @@ static void on_timer(void *arg)
         }
         for (size_t i = 0; i < config->validate.n_domains; i++)
                 look_again(w, i);
+        share_acts(w->s);
 }
 
 void watch_begin(struct watch *w)

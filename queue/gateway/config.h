@@ -55,7 +55,9 @@ struct gateway_config {
         const char *ldap_name;
         const char *state_dir, *ready_file; /* ready_file: or NULL */
         const char *user_doors, *user_sealer, *user_link;
-        const char *words, *helpdesk; /* or NULL */
+        const char *words, *helpdesk;                          /* or NULL */
+        const char *events_file, *events_socket, *traces_file; /* where records go out; or NULL */
+        bool events_clear;                                     /* with users' names */
         uint32_t budget_ms, drain_ms, connections, in_flight;
         uint32_t source_failures, name_failures, failure_window; /* window: s */
         uint32_t remember_s;

@@ -227,9 +227,26 @@ static void roster_refused(struct http_req *r, int code, const char *why)
         http_fail(r, type, why);
 }
 
+static void note_act(const struct ask *a, const char *what, const char *about, const char *refused)
+{
+        relay_events_act(
+                a->relay->events,
+                &(struct relay_act){
+                        .act = what, .tenant = a->tenant, .about = about, .peer = http_peer(a->r), .refused = refused});
+}
+
 /* Stored, and in force: the tenant was told before this. */
 static void on_roster_put(struct ask *a, int code)
 {
+        struct tenant *t;
+        char seq[24] = "";
+
+        if (tenant_get(a->relay, a->tenant, &t) == 0 && t->roster)
+                (void)snprintf(seq, sizeof(seq), "%llu", (unsigned long long)t->roster->seq);
+        note_act(a, "roster.put", code < 0 ? NULL : seq,
+                 code == -ESTALE ? "seq-not-newer"
+                 : code < 0      ? "the store cannot be written"
+                                 : NULL);
         if (code == -ESTALE)
                 http_fail(a->r, PROBLEM_SEQ_NOT_NEWER, NULL);
         else if (code < 0)
@@ -353,6 +370,10 @@ void api_events(void *arg, struct http_req *r)
 /* Where it is out, the tenant was told before this, and its links are on their way. */
 static void on_released(struct ask *a, int code)
 {
+        note_act(a, "connector.release", a->id,
+                 code < 0    ? "the store cannot be written"
+                 : code == 0 ? "it is not in quarantine"
+                             : NULL);
         if (code < 0) {
                 ask_failed(a, code);
         } else if (code == 0) {

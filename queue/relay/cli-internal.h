@@ -4,6 +4,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <sys/types.h>
 
 #include "queue/relay/cli.h"
 #include "queue/relay/store.h"
@@ -16,6 +17,16 @@ int relay_cli_store_failed(struct store *store, int code);
 int relay_cli_print_json(json_t *json);
 /* Exit status 0 when the tenant exists. */
 int relay_cli_need_tenant(struct store *store, const char *name, struct store_tenant *ret_tenant);
+
+/* cli-events.c */
+/* What was done by which words: none of them is a secret. */
+struct relay_cli_act {
+        char act[40];
+        const char *tenant, *about; /* or NULL */
+        uid_t uid;                  /* whose process this was */
+};
+/* Notes it where records go, if they do; done: or it was not to be. */
+void relay_cli_act(const struct relay_cli *cli, const struct relay_cli_act *act, bool done);
 
 /* cli-connector.c */
 /* A time for people; "-" where there is none. */

@@ -486,10 +486,45 @@ static int join(const struct relay_cli *cli, struct store *store, struct store_c
         return 0;
 }
 
+/* Whether the words change something, and what; which is known by their number and the second one. */
+static bool is_act(int argc, char **argv, struct relay_cli_act *ret_act)
+{
+        static const struct {
+                const char *name, *second; /* second NULL: any */
+                int argc, tenant, about;   /* places in argv; 0: none */
+                const char *act;
+        } acts[] = {{"tenant", "add", 3, 2, 0, "tenant.add"},
+                    {"tenant", "remove", 3, 2, 0, "tenant.remove"},
+                    {"secret", "list", 3, 0, 0, NULL},
+                    {"secret", NULL, 3, 1, 2, "secret.issue"},
+                    {"secret", "revoke", 4, 2, 3, "secret.revoke"},
+                    {"token", NULL, 3, 1, 2, "token.issue"},
+                    {"connector", "revoke", 4, 2, 3, "connector.revoke"},
+                    {"connector", "release", 4, 2, 3, "connector.release"},
+                    {"ca", "install", 3, 0, 2, "ca.install"},
+                    {"ca", "trust", 3, 0, 2, "ca.trust"},
+                    {"ca", "forget", 3, 0, 2, "ca.forget"},
+                    {"store", "push", 2, 0, 0, "store.push"}};
+
+        for (size_t i = 0; i < sizeof(acts) / sizeof(acts[0]); i++) {
+                if (strcmp(acts[i].name, argv[0]) != 0 || acts[i].argc != argc ||
+                    (acts[i].second && strcmp(acts[i].second, argv[1]) != 0))
+                        continue;
+                *ret_act = (struct relay_cli_act){.tenant = acts[i].tenant ? argv[acts[i].tenant] : NULL,
+                                                  .about = acts[i].about ? argv[acts[i].about] : NULL,
+                                                  .uid = getuid()};
+                (void)snprintf(ret_act->act, sizeof(ret_act->act), "%s", acts[i].act ? acts[i].act : "");
+                return acts[i].act;
+        }
+        return false;
+}
+
 int relay_cli_run(const struct relay_cli *cli, int argc, char **argv)
 {
         _cleanup_(store_freep) struct store *store = NULL;
         _cleanup_(store_cluster_freep) struct store_cluster *cluster = NULL;
+        struct relay_cli_act act;
+        const bool changes = is_act(argc, argv, &act);
         struct error err;
 
         for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
@@ -502,6 +537,8 @@ int relay_cli_run(const struct relay_cli *cli, int argc, char **argv)
                         return 1;
                 const int code = words[i].run(cli, store, argc - 1, argv + 1);
                 fflush(stdout);
+                if (changes && code != EXIT_USAGE)
+                        relay_cli_act(cli, &act, code == 0);
                 if (cluster && (store_flush(store) < 0 || store_waiting(store) > 0))
                         fprintf(stderr, "postern-relay: done at this node; the others hear of it once the store can be "
                                         "written and this node's relay runs\n");

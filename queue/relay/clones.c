@@ -64,6 +64,7 @@ void relay_event(struct relay *relay, const char *tenant, const char *name, cons
         va_end(ap);
         log_warning("event", KV_S("event", name), KV_S("tenant", tenant), KV_S("connector", id),
                     KV_S("text", event.text));
+        relay_events_event(relay->events, tenant, name, id, event.text);
         (void)store_client_call(
                 relay->store,
                 &(struct store_request){.op = STORE_EVENT, .tenant = tenant, .bytes = &event, .n_bytes = sizeof(event)},

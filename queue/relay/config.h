@@ -34,8 +34,9 @@ struct relay_config {
         struct relay_listen listen[RELAY_LISTEN_MAX];
         size_t n_listen;
         const char *certificate, *key, *state_dir, *node;
-        const char *user, *ready_file;              /* or NULL */
-        const char *metrics_socket, *metrics_group; /* or NULL */
+        const char *user, *ready_file;                         /* or NULL */
+        const char *metrics_socket, *metrics_group;            /* or NULL */
+        const char *events_file, *events_socket, *traces_file; /* where records go out; or NULL */
         const char *nodes[RELAY_NODES_MAX];
         size_t n_nodes;
         enum relay_part store, dispatch;

@@ -292,6 +292,7 @@ static void on_recorded(struct ask *a, int code)
         else
                 log_info("certificate_issued", KV_S("tenant", a->tenant), KV_S("connector", e->request.id),
                          KV_S("serial", e->serial), KV_I("not_after", e->not_after));
+        relay_events_event(a->relay->events, a->tenant, "certificate_issued", e->request.id, e->serial);
         send_certs(a->r, &e->answer, "application/pkcs7-mime; smime-type=certs-only");
 }
 
@@ -347,6 +348,7 @@ static void refuse_token(struct ask *a, int code)
         };
 
         log_info("enrolment_refused", KV_S("tenant", a->tenant), KV_S("peer", http_peer(a->r)), KV_I("code", code));
+        relay_events_event(a->relay->events, a->tenant, "enrolment_refused", NULL, http_peer(a->r));
         for (size_t i = 0; i < sizeof(whys) / sizeof(whys[0]); i++)
                 if (code == whys[i].code) {
                         est_fail(a->r, 401, whys[i].why);

@@ -10,6 +10,7 @@
 
 #include "certs/keys/self-test-tls.h"
 #include "base/core/log.h"
+#include "base/scribe/scribe.h"
 #include "queue/relay/bus-process.h"
 #include "queue/relay/cli.h"
 #include "queue/relay/relay.h"
@@ -179,6 +180,8 @@ int main(int argc, char **argv)
         struct relay relay = {.config = NULL};
         struct error err;
 
+        if (scribe_wanted(argc, argv))
+                return scribe_main(argc, argv);
         if (store_process_wanted(argc, argv))
                 return store_process_main(argc, argv);
         if (bus_process_wanted(argc, argv))

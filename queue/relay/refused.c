@@ -42,8 +42,11 @@ static bool has_room(struct relay *relay, struct tenant *t, enum refused_who who
 
 static void note(struct relay *relay, struct tenant *t, enum refused_who who, const struct store_sign_in *row)
 {
-        if (id_valid(row->id, strlen(row->id)) && has_room(relay, t, who))
-                journal_add(relay->journal, t->name, row);
+        if (!id_valid(row->id, strlen(row->id)) || !has_room(relay, t, who))
+                return;
+        journal_add(relay->journal, t->name, row);
+        if (who != REFUSED_KEYS)
+                relay_events_sign_in(relay->events, t->name, row, NULL);
 }
 
 static struct store_sign_in row_of(const struct relay *relay, const char *id, const char *state)

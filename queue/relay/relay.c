@@ -337,6 +337,8 @@ int relay_start(struct relay *relay, struct error *err)
                 r = harden_process(err);
         if (r == 0)
                 r = open_state(relay, err);
+        if (r == 0 && (r = relay_events_new(&relay->events, relay)) < 0)
+                error_fail(err, r, "the ways out of records: %s", strerror(-r));
         if (r == 0)
                 r = http_set_tls(relay->http, relay->config->certificate, relay->config->key, ca_roots(relay->ca), err);
         if (r == 0)
@@ -351,6 +353,7 @@ int relay_start(struct relay *relay, struct error *err)
         relay_health_look(relay);
         sd_notify(0, "READY=1");
         log_info("started", KV_S("node", relay->config->node), KV_S("state_dir", relay->config->state_dir));
+        relay_events_event(relay->events, NULL, "relay_started", NULL, NULL);
         return 0;
 }
 
@@ -416,6 +419,8 @@ void relay_stop(struct relay *relay)
         relay->nodes = nodes_free(relay->nodes);
         relay->dispatch = dispatch_free(relay->dispatch);
         relay->journal = journal_free(relay->journal);
+        relay_events_event(relay->events, NULL, "relay_stopped", NULL, NULL);
+        relay->events = relay_events_free(relay->events);
         while ((t = LIST_FIRST(&relay->tenants)))
                 tenant_free(t);
         table_clear(&relay->by_name);

@@ -7,6 +7,7 @@
 #include <sys/queue.h>
 
 #include "base/core/table.h"
+#include "base/events/ways.h"
 #include "certs/trust/statement.h"
 #include "queue/relay/ca.h"
 #include "queue/relay/cluster.h"
@@ -26,6 +27,7 @@ struct handover;
 struct journal;
 struct metering;
 struct node;
+struct relay_events;
 struct session;
 struct told;
 TAILQ_HEAD(session_list, session);
@@ -131,6 +133,7 @@ struct relay {
         struct dispatch *dispatch;
         struct nodes *nodes; /* NULL: this is the only one */
         struct journal *journal;
+        struct relay_events *events;
         struct metering *metering;
         LIST_HEAD(tenant_list, tenant) tenants;
         struct table by_name;                         /* of them */
@@ -261,6 +264,42 @@ void refused_note_keys(struct relay *relay, struct tenant *t, const char *id, si
 bool refused_is_open(const struct store_sign_in *row);
 /* Appends a sentence on what it means that an id is not found: how far back rows go, and which were not kept. */
 void refused_tell_absent(const struct relay *relay, const struct tenant *t, struct buffer *out);
+
+/* ---- events.c: records for a SIEM, and spans ---- */
+/* A sign-in's, from its request on. */
+struct relay_trace {
+        bool wanted; /* else the rest is not set */
+        uint64_t began;
+        struct spans_context context;
+        char span[SPANS_ID_LEN + 1],
+                handed[SPANS_ID_LEN + 1];  /* ids: of the relay's part, and of the connector's in it */
+        char onward[SPANS_PARENT_LEN + 1]; /* the traceparent for the connector */
+};
+/* Something that a tenant's admin did by the relay's API. */
+struct relay_act {
+        const char *act, *tenant, *about; /* about: what was changed, or NULL */
+        const char *peer;                 /* from where */
+        const char *refused;              /* why it was not done, or NULL */
+};
+/* Starts the processes that write; where the configuration names no way out, none. 0 or -errno. */
+int relay_events_new(struct relay_events **ret_events, struct relay *relay);
+/* Brings out what waits, for a second at most. NULL-safe, as are the others. */
+struct relay_events *relay_events_free(struct relay_events *events);
+/* How a way out is (base/events/ways.h): its path, or NULL. */
+const char *relay_events_state(const struct relay_events *events, size_t way, struct events_state *ret_state);
+/* A sign-in ended, or was refused. trace may be NULL. */
+void relay_events_sign_in(struct relay_events *events, const char *tenant, const struct store_sign_in *row,
+                          const struct relay_trace *trace);
+/* tenant, connector, detail: or NULL. */
+void relay_events_event(struct relay_events *events, const char *tenant, const char *name, const char *connector,
+                        const char *detail);
+void relay_events_act(struct relay_events *events, const struct relay_act *act);
+/* Begins a trace, which goes on with that of traceparent (NULL: it had none), where spans are wanted. */
+void relay_events_trace(const struct relay_events *events, struct relay_trace *trace, const char *traceparent,
+                        const char *id);
+/* The sign-in ended: its spans. */
+void relay_events_spans(struct relay_events *events, const char *tenant, const struct store_sign_in *row,
+                        const struct relay_trace *trace);
 
 /* ---- metrics.c ---- */
 /* Listens on metrics_socket, where the configuration has one; before privileges are dropped. */

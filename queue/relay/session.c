@@ -276,6 +276,7 @@ static void session_close(void *arg)
         if (s->link) {
                 log_info("link_down", KV_S("tenant", s->tenant->name), KV_S("connector", s->connector),
                          KV_S("session", s->id));
+                relay_events_event(s->relay->events, s->tenant->name, "link_down", s->connector, NULL);
                 dispatch_link_gone(s->link);
         }
         while (!TAILQ_EMPTY(&s->waiting))
@@ -476,6 +477,7 @@ void relay_link_stream(void *arg, struct http_req *r)
         }
         log_info("link_up", KV_S("tenant", s->tenant->name), KV_S("connector", s->connector),
                  KV_S("name", peer.connector.name), KV_S("session", s->id), KV_S("peer", http_peer(r)));
+        relay_events_event(relay->events, s->tenant->name, "link_up", s->connector, http_peer(r));
         s->credential = peer.credential;
         (void)snprintf(s->peer, sizeof(s->peer), "%s", http_peer(r));
         clones_check_in(s);

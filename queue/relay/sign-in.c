@@ -24,6 +24,7 @@ struct sign_in {
         char tenant[TENANT_MAX + 1];
         char id[ID_MAX + 1];
         int64_t at;
+        struct relay_trace trace;
         struct sealed sealed; /* in the request's body, which stays until it is answered */
         size_t n;             /* recipients whose key is live */
         size_t recipient[SEALED_RECIPIENTS_MAX];
@@ -43,6 +44,8 @@ static void note(const struct sign_in *s, const struct dispatch_trail *trail, co
         wire_lines_cut(row.reasons, sizeof(row.reasons), reasons);
         journal_add(s->relay->journal, s->tenant, &row);
         metering_note(s->relay->metering, s->tenant, &row);
+        relay_events_sign_in(s->relay->events, s->tenant, &row, &s->trace);
+        relay_events_spans(s->relay->events, s->tenant, &row, &s->trace);
         log_debug("sign_in_ended", KV_S("tenant", s->tenant), KV_S("state", row.state), KV_S("problem", problem),
                   KV_S("connector", row.connector));
 }
@@ -242,13 +245,20 @@ static bool admit(struct sign_in *s, struct tenant *t, struct tenant_secret *sec
         return false;
 }
 
+static const char *traceparent_of(struct http_req *r)
+{
+        const char *text = http_header(r, "traceparent");
+
+        return text && wire_traceparent_valid(text) ? text : NULL;
+}
+
 static void submit(struct sign_in *s, uint32_t budget)
 {
-        const char *connectors[SEALED_RECIPIENTS_MAX], *trace = http_header(s->r, "traceparent");
+        const char *connectors[SEALED_RECIPIENTS_MAX];
         struct dispatch_submission submission = {
                 .tenant = s->tenant,
                 .id = s->id,
-                .traceparent = trace && wire_traceparent_valid(trace) ? trace : NULL,
+                .traceparent = s->trace.wanted ? s->trace.onward : traceparent_of(s->r),
                 .budget_ms = budget,
                 .n = s->n,
                 .connectors = connectors,
@@ -292,6 +302,7 @@ void api_sign_in(void *arg, struct http_req *r)
         s->at = loop_wall(relay->loop);
         memcpy(s->tenant, t->name, sizeof(s->tenant));
         memcpy(s->id, id, strlen(id));
+        relay_events_trace(relay->events, &s->trace, traceparent_of(r), s->id);
         if (sealed_read(&s->sealed, body, n, &err) < 0) {
                 refuse(relay, r, t, PROBLEM_MALFORMED, err.text);
                 free(s);

@@ -94,6 +94,7 @@ struct tenant *tenant_free(struct tenant *tenant)
 void tenant_drop(struct relay *relay, struct tenant *t)
 {
         log_info("tenant_removed", KV_S("tenant", t->name));
+        relay_events_event(relay->events, t->name, "tenant_removed", NULL, NULL);
         dispatch_end_tenant(relay->dispatch, t->name);
         sessions_close(t);
         nodes_forget_tenant(relay->nodes, t);

@@ -20,6 +20,7 @@ MAY_INCLUDE = {
     'certs/base/sqlite': ['certs/base/core'],
     'certs/base/metrics': ['certs/base/core'],
     'certs/base/events': ['certs/base/core', 'certs/base/ipc'],
+    'certs/base/scribe': ['certs/base/core', 'certs/base/ipc', 'certs/base/process', 'certs/base/events'],
     'certs/codec': BASE,
     'certs/keys': BASE + ['certs/codec'],
     'certs/http': BASE + ['certs/codec', 'certs/keys'],

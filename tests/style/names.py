@@ -19,6 +19,7 @@ WORDS = {
     'certs/base/events': 'events spans',
     'certs/base/metrics': 'metrics',
     'certs/base/process': 'caps child confine hand harden parent process program',
+    'certs/base/scribe': 'scribe scribes sink',
     'certs/base/sqlite': 'db',
     'certs/codec': 'crypto der jose_json json',
     'certs/enrol': 'csr est transport',
@@ -31,13 +32,13 @@ WORDS = {
                      'offline pending person prompt secrets scrub service startup tar tasks tenant trial view when',
     'connector/conf': 'check config domains enrolment item',
     'connector/findings': 'account_counters account_facts account_findings connectors explain fact finding glossary health history hop looks readiness status',
-    'connector/frames': 'control_answer control_ask control_question frame_may name_hash name_mask part posternd sid',
+    'connector/frames': 'acts control_answer control_ask control_question frame_may name_hash name_mask part posternd sid',
     'connector/keyholder': 'pkcs11 tpm2',
     'connector/person': 'everywhere folder hardware public_write service_public service_store',
     'connector/ledger': 'control ledger request_do request_is request_parse',
     'connector/link': 'bridge lines renewal',
     'connector/sandbox': 'sandbox',
-    'connector/supervisor': 'check_all check_users files kept keys last_run outlets prepare reload renewals share '
+    'connector/supervisor': 'check_all check_users files kept keys last_run prepare reload renewals share '
                             'supervisor watch watchdog',
     'connector/validator': 'clock_judge clock_note clock_state enckeys helpdesk intake record replay roster_store '
                            'sid_store signins validator verdict',

@@ -65,29 +65,36 @@ size_t events_render(char *out, enum events_form form, const struct events_origi
 /* ---- ways out ---- */
 
 /*
- * A file that lines are appended to, or a connected UNIX datagram socket. What cannot go out waits, within
- * EVENTS_WAITING_MAX bytes; then the oldest goes, and as soon as there is a way again a record of kind `gap` says how
- * many are missing. Nothing here blocks but a disk.
+ * The queue of records on their way to a scribe (base/scribe/scribe.h): a process that may hang with a disk, which its
+ * writer must not. Each record is a packet on a SOCK_SEQPACKET pair; a word comes back when they are where they belong.
+ * What cannot go out waits, within EVENTS_WAITING_MAX bytes; then the oldest goes, and as soon as there is a way again
+ * a record of kind `gap` says how many are missing. Nothing here blocks.
  */
 #define EVENTS_WAITING_MAX (4 * 1024 * 1024)
+#define EVENTS_FLIGHT_MAX 128  /* that a scribe has and has said nothing of */
+#define EVENTS_SILENCE_MS 5000 /* of a scribe that has some: it hangs */
+
+/* What a scribe says. */
+struct events_word {
+        uint32_t done, refused; /* of the oldest that it has: written, and such as nobody would ever take */
+        char why[200];          /* what is wrong now, or "" */
+};
 
 struct events_outlet;
 
 struct events_outlet_config {
         struct loop *loop;
-        enum events_form form; /* JSON to a file, syslog to a socket */
+        enum events_form form;
         const struct events_origin *origin;
         bool foreign; /* its lines are no records: none of a gap is put among them */
-        /* The descriptor is of no use any more and was closed: somebody must bring another one (events_outlet_open). */
-        void (*lost)(void *arg, const char *why);
-        void *arg;
 };
 
-/* 0 or -ENOMEM. Begins without a descriptor: records wait for one. */
+/* 0 or -ENOMEM. Begins without a scribe: records wait for one. */
 int events_outlet_new(struct events_outlet **ret_outlet, const struct events_outlet_config *config);
-/* Tries once more to bring out what waits. */
+/* Brings out what waits, as far as that goes in half a second. */
 struct events_outlet *events_outlet_free(struct events_outlet *outlet);
-/* Takes over fd, in the place of the one before. What that one took in part goes out again as a whole. */
+/* Takes over fd, the writer's end of a pair with a scribe, in the place of the one before. Of what that one had, it
+ * gets all that was not said to be done: a line may come twice. */
 void events_outlet_open(struct events_outlet *outlet, int fd);
 /* Renders and queues it; it is on its way within a tenth of a second. */
 void events_outlet_put(struct events_outlet *outlet, const struct events_record *record);
@@ -95,9 +102,9 @@ void events_outlet_put(struct events_outlet *outlet, const struct events_record 
 void events_outlet_line(struct events_outlet *outlet, const char *line, size_t n);
 
 struct events_state {
-        bool open;                /* there is a descriptor, and nothing is wrong with it */
+        bool open;                /* there is a scribe, and nothing is wrong with it */
         uint64_t sent, lost;      /* records, since the start */
-        size_t waiting;           /* records */
+        size_t waiting;           /* records, those that a scribe has and has not written among them */
         int64_t since, lost_last; /* wall: since when it is as it is; when one was lost last, or 0 */
         const char *why;          /* what is wrong, or "" */
 };

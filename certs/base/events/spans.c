@@ -10,6 +10,7 @@
 #include <openssl/rand.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/core/text.h"
 #include "base/events/events-internal.h"
@@ -52,6 +53,22 @@ void spans_id(char ret[SPANS_ID_LEN + 1])
                 return;
         bytes[0] |= 1; /* an id of zeros is none */
         hex_encode_to(ret, bytes, sizeof(bytes));
+}
+
+void spans_traceparent(char ret[SPANS_PARENT_LEN + 1], const struct spans_context *context, const char *id)
+{
+        (void)snprintf(ret, SPANS_PARENT_LEN + 1, "00-%s-%.16s-%s", context->trace, id, context->sampled ? "01" : "00");
+}
+
+#define NS_A_MS UINT64_C(1000000)
+
+void spans_took(struct spans_span *span, uint64_t ms)
+{
+        struct timespec now = {0};
+
+        (void)clock_gettime(CLOCK_REALTIME, &now);
+        span->end = (uint64_t)now.tv_sec * 1000 * NS_A_MS + (uint64_t)now.tv_nsec;
+        span->begin = span->end - (ms < span->end / NS_A_MS ? ms * NS_A_MS : 0);
 }
 
 void spans_text(struct spans_span *span, const char *key, const char *text)

@@ -21,6 +21,8 @@ struct spans_context {
 void spans_context(struct spans_context *ret, const char *traceparent, const char *id);
 /* A fresh id of a span; "" without randomness. */
 void spans_id(char ret[SPANS_ID_LEN + 1]);
+/* The traceparent for whoever is asked next, to whom the span of this id is the parent. */
+void spans_traceparent(char ret[SPANS_PARENT_LEN + 1], const struct spans_context *context, const char *id);
 
 enum spans_kind { SPANS_INTERNAL = 1, SPANS_SERVER, SPANS_CLIENT, SPANS_PRODUCER, SPANS_CONSUMER };
 
@@ -35,6 +37,8 @@ struct spans_span {
         struct events_field
                 attributes[SPANS_ATTRIBUTES_MAX]; /* keys: literal, of OpenTelemetry's conventions or postern.* */
 };
+/* Of ms milliseconds, which end now. */
+void spans_took(struct spans_span *span, uint64_t ms);
 /* NULL and empty texts are left out. */
 void spans_text(struct spans_span *span, const char *key, const char *text);
 

@@ -220,10 +220,10 @@ static int allow_connect(scmp_filter_ctx filter)
 }
 
 /* connect() cannot be judged by its address here, so what may ask must not have sockets of other families. */
-static int allow_ask(scmp_filter_ctx filter)
+static int allow_ask(scmp_filter_ctx filter, scmp_datum_t type)
 {
         const struct scmp_arg_cmp both[] = {equal(0, AF_UNIX),
-                                            masked(1, ~(scmp_datum_t)(SOCK_NONBLOCK | SOCK_CLOEXEC), SOCK_STREAM)};
+                                            masked(1, ~(scmp_datum_t)(SOCK_NONBLOCK | SOCK_CLOEXEC), type)};
         int r = add(filter, SCMP_ACT_ALLOW, "connect", 0, NULL);
 
         return r ? r : add(filter, SCMP_ACT_ALLOW, "socket", 2, both);
@@ -279,7 +279,9 @@ static int allow_needs(scmp_filter_ctx filter, unsigned needs)
         if (r == 0 && needs & CONFINE_THREADS)
                 r = allow_threads(filter);
         if (r == 0 && needs & CONFINE_ASK)
-                r = allow_ask(filter);
+                r = allow_ask(filter, SOCK_STREAM);
+        if (r == 0 && needs & CONFINE_TELL)
+                r = allow_ask(filter, SOCK_DGRAM);
         if (r == 0 && needs & (CONFINE_READ | CONFINE_WRITE))
                 r = allow_read(filter);
         if (r == 0 && needs & CONFINE_WRITE)

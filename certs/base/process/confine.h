@@ -33,6 +33,7 @@ enum confine_need {
         /* It holds a connected UNIX datagram socket, by which it could reach any other one of the host: nothing is sent
          * to an address but where that socket leads, and no descriptor is handed on. */
         CONFINE_DATAGRAM = 128,
+        CONFINE_TELL = 256, /* connect to UNIX datagram sockets, whose paths' permissions decide */
 };
 
 struct confine_path {

@@ -86,7 +86,7 @@ static int find_user(const char *user, uid_t *ret_uid, gid_t *ret_gid, struct er
         return 0;
 }
 
-static int drop_capabilities(struct error *err)
+int harden_powerless(struct error *err)
 {
         struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
         struct __user_cap_data_struct data[2] = {{0, 0, 0}, {0, 0, 0}};
@@ -129,7 +129,7 @@ static int become(const char *user, bool grouped, struct error *err)
         if ((grouped ? initgroups(user, gid) : setgroups(0, NULL)) < 0 || setresgid(gid, gid, gid) < 0 ||
             setresuid(uid, uid, uid) < 0)
                 return error_fail(err, -errno, "cannot become the user %s: %s", user, strerror(errno));
-        r = drop_capabilities(err);
+        r = harden_powerless(err);
         if (r == 0)
                 r = check_no_way_back(uid, gid, grouped, err);
         if (r == 0)

@@ -31,3 +31,5 @@ int harden_process(struct error *err);
 int harden_become(const char *user, struct error *err);
 /* The same, but with the groups that /etc/group gives the user: for a device or a token's files. */
 int harden_become_grouped(const char *user, struct error *err);
+/* Gives up every capability, for good, for who stays root: it may then open what is root's and nothing else. */
+int harden_powerless(struct error *err);

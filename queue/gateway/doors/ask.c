@@ -44,6 +44,9 @@ struct inquiry {
         enum reason local;
         char id[ID_MAX + 1], mark[2 * 32 + 1], app[128];
         char source[64], name[LIMITS_KEY_MAX]; /* keys of limits; source "": not known */
+        char client_ip[64];
+        struct spans_context context; /* of the trace, where span is an id */
+        char span[SPANS_ID_LEN + 1];  /* "": none is wanted */
 };
 
 /* ---- set-up ---- */
@@ -206,19 +209,34 @@ static const char *text_of(struct doors *d, const struct door_answer *a)
         return d->text;
 }
 
+/* Whether it is decided here, and the sealer was not asked. */
+static bool is_local(const struct inquiry *i)
+{
+        return i->local != REASON_OK;
+}
+
 static void finish(struct inquiry *i, struct door_answer *a, const char *detail)
 {
         struct doors *d = i->d;
         struct asking *asking;
+        const struct doors_asked asked = {.app = i->app,
+                                          .client_ip = i->client_ip,
+                                          .name = i->name,
+                                          .detail = detail,
+                                          .here = is_local(i),
+                                          .ms = loop_now(d->process.loop) - i->since_ms,
+                                          .traced = i->span[0] != '\0',
+                                          .context = &i->context,
+                                          .span = i->span};
 
         settle(i, a);
         a->text = text_of(d, a);
         doors_status_note(d, a);
-        doors_tally_note(d, a, loop_now(d->process.loop) - i->since_ms);
+        doors_tally_note(d, a, asked.ms);
+        doors_events_answer(d, &asked, a);
         log_info("sign_in", KV_S("id", a->id), KV_S("app", i->app), KV_S("verdict", a->verdict),
                  KV_S("class", a->class), KV_S("reason", a->reason), KV_S("counted", a->may_have_counted),
-                 KV_U("remembered", a->remembered), KV_U("ms", loop_now(d->process.loop) - i->since_ms),
-                 KV_S("why", detail));
+                 KV_U("remembered", a->remembered), KV_U("ms", asked.ms), KV_S("why", detail));
         while ((asking = TAILQ_FIRST(&i->askings))) {
                 door_answer_fn *fn = asking->fn;
                 void *arg = asking->arg;
@@ -248,12 +266,6 @@ static void finish_here(struct inquiry *i, const char *word, const char *counted
                                 .name = ""};
 
         finish(i, &a, detail);
-}
-
-/* Whether it is decided here, and the sealer was not asked. */
-static bool is_local(const struct inquiry *i)
-{
-        return i->local != REASON_OK;
 }
 
 static void tell_from_loop(void *arg)
@@ -388,7 +400,8 @@ static enum reason form_fault(const struct door_question *q)
 
 static int ask_sealer(struct inquiry *i, const struct door_question *q)
 {
-        char agent[256] = "", ip[64] = "";
+        const bool valid = q->traceparent && wire_traceparent_valid(q->traceparent);
+        char agent[256] = "", trace[SPANS_PARENT_LEN + 1];
         struct msg_out m;
         int r;
 
@@ -404,13 +417,16 @@ static int ask_sealer(struct inquiry *i, const struct door_question *q)
         if (q->recall)
                 msg_u64(&m, TAG_RECALL, 1);
         msg_str(&m, TAG_APP, i->app);
-        if (q->client_ip)
-                wire_text_cut(ip, sizeof(ip), q->client_ip, strlen(q->client_ip));
+        if (events_ways_want_spans(i->d->events)) {
+                spans_context(&i->context, valid ? q->traceparent : NULL, i->id);
+                spans_id(i->span);
+                spans_traceparent(trace, &i->context, i->span);
+        }
         if (q->client_agent && utf8_valid(q->client_agent, strlen(q->client_agent)))
                 wire_text_cut(agent, sizeof(agent), q->client_agent, strlen(q->client_agent));
-        msg_str(&m, TAG_CLIENT_IP, *ip ? ip : NULL);
+        msg_str(&m, TAG_CLIENT_IP, i->client_ip[0] ? i->client_ip : NULL);
         msg_str(&m, TAG_CLIENT_AGENT, *agent ? agent : NULL);
-        msg_str(&m, TAG_TRACE, q->traceparent && wire_traceparent_valid(q->traceparent) ? q->traceparent : NULL);
+        msg_str(&m, TAG_TRACE, i->span[0] ? trace : valid ? q->traceparent : NULL);
         msg_u64(&m, TAG_BUDGET, i->d->config->budget_ms);
         r = ipc_send(i->d->sealer, &m);
         wipe(m.data, m.len);
@@ -429,6 +445,8 @@ static struct inquiry *inquiry_new(struct doors *d, const struct door_question *
         i->d = d;
         i->since_ms = loop_now(d->process.loop);
         wire_text_cut(i->app, sizeof(i->app), q->app, strlen(q->app));
+        if (q->client_ip)
+                wire_text_cut(i->client_ip, sizeof(i->client_ip), q->client_ip, strlen(q->client_ip));
         if (id_generate(i->id) < 0 || loop_timer_new(&i->timer, d->process.loop, i->id, tell_from_loop, i) < 0) {
                 inquiry_free(i);
                 return NULL;

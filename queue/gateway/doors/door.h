@@ -88,6 +88,9 @@ int doors_ask(struct doors *doors, const struct door_question *q, door_answer_fn
 /* Who asked waits no more; its limits are settled by the answer that comes all the same. Returns NULL. NULL-safe. */
 struct asking *doors_forget(struct asking *asking);
 
+/* For a SIEM: who asked for an application, as it seems, and may not; peer: its address. app: which, or NULL. */
+void doors_events_refused(struct doors *doors, const char *door, const char *peer, const char *app, const char *why);
+
 struct loop *doors_loop(struct doors *doors);
 const struct gateway_config *doors_config(const struct doors *doors);
 /* Whether sign-ins can be decided at present; *ret_why: why not, borrowed. */

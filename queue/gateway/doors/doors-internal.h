@@ -8,6 +8,7 @@
 
 #include "base/core/secret.h"
 #include "base/core/table.h"
+#include "base/events/ways.h"
 #include "base/metrics/metrics.h"
 #include "base/process/process.h"
 #include "certs/codec/json.h"
@@ -16,6 +17,8 @@
 #include "queue/gateway/frames.h"
 #include "queue/gateway/service.h"
 #include "validate/types/words.h"
+
+#define EVENTS_KEY_LEN 32
 
 struct inquiry;
 struct tally;
@@ -46,6 +49,12 @@ struct doors {
         size_t n_inquiries;
         struct table by_id, by_mark;
         EVP_MAC_CTX *mark; /* tells identical questions that are under way at once; of no use later */
+        struct events_ways *events;
+        uint8_t events_key[EVENTS_KEY_LEN]; /* by which names become pseudonyms */
+        struct {
+                uint64_t second;         /* of the loop's clock */
+                unsigned told, left_out; /* in it; since a record told of any */
+        } refusals;                      /* of applications */
 };
 
 /* ---- ask.c ---- */
@@ -65,5 +74,24 @@ void doors_tally_put(const struct doors *d, struct metrics *m);
 /* ---- status.c ---- */
 void doors_status_note(struct doors *d, const struct door_answer *a);
 void doors_status_write(const struct doors *d, struct json_writer *w);
+
+/* ---- events.c ---- */
+/* What of a question is told with its answer. */
+struct doors_asked {
+        const char *app, *client_ip, *name; /* name: as limits know it */
+        const char *detail;                 /* or NULL */
+        bool here;                          /* the gateway itself decided */
+        uint64_t ms;
+        bool traced; /* a span of it is wanted: */
+        const struct spans_context *context;
+        const char *span; /* its id */
+};
+/* 0 or -ENOMEM. Confined processes may call it. */
+int doors_events_new(struct doors *d);
+/* GATEWAY_FILE_EVENTS_KEY: reads it; makes it where it is empty. 0, or -EBADMSG. */
+int doors_events_key(struct doors *d, int fd);
+void doors_events_answer(struct doors *d, const struct doors_asked *q, const struct door_answer *a);
+/* The sealer says so. */
+void doors_events_state(struct doors *d, bool ready, const char *why);
 
 extern const struct door http_door, sasl_door, ldapd_door;

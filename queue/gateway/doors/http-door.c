@@ -59,15 +59,20 @@ static const char *app_of_secret(const char *secret)
 
 /* NULL where it may not ask. By a UNIX socket who can open it may; by an address whoever has an application's secret or
  * its client certificate, or anybody on this host where there are no applications. header: where the secret stands. */
-static const char *caller(const struct doors *d, struct http_req *r, const char *header)
+static const char *caller(struct doors *d, struct http_req *r, const char *header)
 {
         const char *given = http_header(r, header), *why, *app;
         const bool needed = doors_config(d)->n_apps > 0 && strcmp(http_peer(r), "unix") != 0;
 
         if (given && strncasecmp(given, "Bearer ", 7) == 0)
-                return app_of_secret(given + 7);
-        app = doors_tls_app(d, http_peer_cert(r, &why));
-        return app ? app : needed ? NULL : "gateway";
+                app = app_of_secret(given + 7);
+        else if (!(app = doors_tls_app(d, http_peer_cert(r, &why))) && !needed)
+                app = "gateway";
+        if (!app)
+                doors_events_refused(d, "http", http_peer(r), NULL,
+                                     given ? "the secret is that of no application"
+                                           : "it shows neither a secret nor a client certificate of an application");
+        return app;
 }
 
 /* ---- answers ---- */

@@ -458,6 +458,7 @@ static void accept_peer(void *arg, int accepted, const struct sockaddr *address)
                 origin->listen->kind != LISTEN_TLS || gateway_net_has(c->ldap_clients, c->n_ldap_clients, shown);
         if (!known && !c->client_ca) {
                 log_debug("ldap_refused", KV_S("peer", shown), KV_S("why", "it is not in ldap_clients"));
+                doors_events_refused(origin->doors, "ldap", shown, NULL, "its address is not in ldap_clients");
                 return;
         }
         if (!make_room(origin->doors, known, ldaps) || !(p = calloc(1, sizeof(*p))))

@@ -64,6 +64,7 @@ bool doors_is_proxy(const struct doors *d, const char *address)
 static void on_frame(void *arg, const struct msg_in *m, int fd)
 {
         struct doors *d = arg;
+        const bool good = d->good;
 
         closep(&fd);
         if (m->type == FRAME_ANSWER) {
@@ -74,6 +75,8 @@ static void on_frame(void *arg, const struct msg_in *m, int fd)
                         d->why[0] = '\0';
                 if (msg_get_str(m, TAG_WARNING, d->warning, sizeof(d->warning)) < 0)
                         d->warning[0] = '\0';
+                if (good != d->good)
+                        doors_events_state(d, d->good, d->why);
         }
 }
 
@@ -83,6 +86,8 @@ static void on_sealer_closed(void *arg, const char *why)
 
         log_debug("channel.closed", KV_S("to", "sealer"), KV_S("why", why));
         d->sealer = ipc_free(d->sealer);
+        if (d->good)
+                doors_events_state(d, false, "the sealer is not there");
         d->good = false;
         doors_lose_sealer(d);
 }
@@ -108,7 +113,16 @@ static int on_file(void *arg, const char *name, int received, struct error *err)
 {
         _cleanup_(closep) int fd = received;
         struct doors *d = arg;
-        int r = doors_tls_take(d, name, fd, err);
+        int r = strcmp(name, GATEWAY_FILE_EVENTS_KEY) == 0 ? doors_events_key(d, fd) : 0;
+
+        if (r < 0)
+                return error_fail(err, r, GATEWAY_FILE_EVENTS_KEY " of state_dir is not %d bytes long: remove it",
+                                  EVENTS_KEY_LEN);
+        if (events_ways_open(d->events, name, fd)) {
+                (void)steal_fd(&fd);
+                return 0;
+        }
+        r = doors_tls_take(d, name, fd, err);
 
         for (size_t i = 0; r == 0 && i < DOORS_N; i++)
                 r = list[i]->take(d, name, fd, err);
@@ -145,6 +159,8 @@ static int on_start(void *arg, const char *boot, const char *instance, struct er
 
         (void)boot;
         (void)instance;
+        if (r == 0 && doors_events_new(d) < 0)
+                r = error_fail(err, -ENOMEM, "out of memory");
         for (size_t i = 0; r == 0 && i < DOORS_N; i++)
                 r = list[i]->start ? list[i]->start(d, err) : 0;
         if (r == 0 && d->process.check) { /* without sockets no door has used them */
@@ -199,6 +215,7 @@ static void clear(struct doors *d)
         d->sealer = ipc_free(d->sealer);
         closep(&d->sealer_fd);
         close_tls_files(d);
+        d->events = events_ways_free(d->events);
         gateway_config_free(d->config);
 }
 

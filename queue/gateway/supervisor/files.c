@@ -133,7 +133,7 @@ static int hand_link(struct handing *h)
 static int hand_doors(struct handing *h)
 {
         const struct gateway_config *c = h->config;
-        char name[CONTROL_NAME_MAX];
+        char name[CONTROL_NAME_MAX], path[PATH_MAX] = "";
         int r = 0;
 
         if (c->certificate)
@@ -142,6 +142,10 @@ static int hand_doors(struct handing *h)
                 r = hand_pem(h, GATEWAY_FILE_TLS_KEY, c->key, HAND_PRIVATE);
         if (r == 0 && c->client_ca)
                 r = hand_pem(h, GATEWAY_FILE_CLIENT_CA, c->client_ca, HAND_PUBLIC);
+        if (r == 0 && h->sockets && (c->events_file || c->events_socket))
+                r = in_state(c, GATEWAY_FILE_EVENTS_KEY, path, h->err);
+        if (r == 0 && path[0])
+                r = hand_path(h, GATEWAY_FILE_EVENTS_KEY, path, HAND_STATE);
         for (size_t i = 0; r == 0 && i < c->n_apps; i++) {
                 if (!c->apps[i].secret_file)
                         continue;
@@ -193,6 +197,24 @@ static int check_user(const struct gateway_config *config, enum gateway_part par
         return 0;
 }
 
+/* A file system that hangs is worth knowing, and no fault: nothing waits for it. */
+static size_t check_outlets(const struct gateway_config *config)
+{
+        const char *const paths[EVENTS_WAYS] = {
+                [EVENTS_WAY_FILE] = config->events_file, [EVENTS_WAY_TRACES] = config->traces_file};
+        struct error err;
+        size_t n = 0;
+
+        for (size_t i = 0; i < EVENTS_WAYS; i++) { /* the receiver of a socket may come later */
+                const int r = paths[i] ? scribe_check(events_way_keys[i], paths[i], &err) : 0;
+
+                if (r < 0)
+                        (void)fprintf(stderr, "%s%s\n", r == -ETIMEDOUT ? "note: " : "", err.text);
+                n += r < 0 && r != -ETIMEDOUT;
+        }
+        return n;
+}
+
 size_t gateway_files_check(const struct gateway_config *config, size_t ret_found[GATEWAY_PARTS])
 {
         struct error err;
@@ -211,5 +233,5 @@ size_t gateway_files_check(const struct gateway_config *config, size_t ret_found
                         ret_found[part]++;
                 }
         }
-        return n;
+        return n + check_outlets(config);
 }

@@ -102,6 +102,8 @@ int main(int argc, char **argv)
         enum task task = TASK_RUN;
         int code;
 
+        if (scribe_wanted(argc, argv))
+                return scribe_main(argc, argv);
         if (read_arguments(argc, argv, &path, &task, &code))
                 return code;
         if (gateway_config_load(&config, path, &text, &errors) < 0) {

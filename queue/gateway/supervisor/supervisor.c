@@ -118,6 +118,7 @@ static void all_ended(struct gateway *g)
         struct error err = {""};
 
         if (!g->next_config) {
+                scribes_finish(g->scribes);
                 loop_stop(g->loop, g->exit_code);
                 return;
         }
@@ -165,7 +166,13 @@ static void take_frame(struct child *c, const struct msg_in *m, int fd)
 {
         struct gateway *g = gateway_of(c);
 
+        const struct scribes_wanted wanted = {
+                .confinement = g->config->confinement,
+                .paths = {g->config->events_file, g->config->events_socket, g->config->traces_file}};
+
         (void)fd;
+        if (m->type == FRAME_READY && c->part == GATEWAY_DOORS)
+                scribes_begin(g->scribes, &wanted);
         if (m->type == FRAME_READY && all_are(g, CHILD_RUNNING, true))
                 tell_ready(g);
         /* the doors are the only ones that take work: with them all has drained */
@@ -292,6 +299,7 @@ static void on_child_ended(void *arg)
         struct gateway *g = arg;
         int status;
 
+        scribes_reap(g->scribes);
         if (g->check_pid && waitpid(g->check_pid, &status, WNOHANG) == g->check_pid)
                 take_check(g, status);
         for (unsigned part = GATEWAY_DOORS; part < GATEWAY_PARTS; part++) {
@@ -299,6 +307,8 @@ static void on_child_ended(void *arg)
 
                 if (!child_reap(c))
                         continue;
+                if (part == GATEWAY_DOORS)
+                        scribes_pause(g->scribes);
                 if (c->last_code == EXIT_CONFIGURATION && g->state == GATEWAY_RUNNING && !g->told_ready) {
                         log_error("start.failed", KV_S("process", child_name(c)),
                                   KV_S("why", "it found the fault that the line before tells"));
@@ -329,6 +339,14 @@ static void on_watchdog(void *arg)
 
 /* ---- set-up ---- */
 
+static int give_doors(void *arg, const char *key, int fd)
+{
+        struct gateway *g = arg;
+        struct error err;
+
+        return child_hand(&g->children[GATEWAY_DOORS], key, fd, &err);
+}
+
 static int set_up(struct gateway *g)
 {
         static const struct {
@@ -352,6 +370,8 @@ static int set_up(struct gateway *g)
         for (unsigned part = GATEWAY_DOORS; part < GATEWAY_PARTS; part++)
                 if (r == 0)
                         r = child_new(&g->children[part], g->loop, &gateway_frames, part, &ops, g);
+        if (r == 0 && !(g->scribes = scribes_new(g->loop, &g->boot, give_doors, g)))
+                r = -ENOMEM;
         return r;
 }
 
@@ -359,6 +379,7 @@ static void tear_down(struct gateway *g)
 {
         for (unsigned part = GATEWAY_DOORS; part < GATEWAY_PARTS; part++)
                 child_free(&g->children[part]);
+        g->scribes = scribes_free(g->scribes);
         for (size_t i = 0; i < 4; i++)
                 g->signals[i] = loop_signal_free(g->signals[i]);
         g->drain_timer = loop_timer_free(g->drain_timer);

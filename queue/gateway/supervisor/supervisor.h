@@ -10,6 +10,7 @@
 #include "base/ipc/loop.h"
 #include "base/process/child.h"
 #include "base/process/process.h"
+#include "base/scribe/scribe.h"
 #include "queue/gateway/config.h"
 #include "queue/gateway/frames.h"
 #include "queue/gateway/service.h"
@@ -43,6 +44,7 @@ struct gateway {
         int check_fd;    /* what it says */
         bool check_again;
         struct loop_timer *check_timer;
+        struct scribes *scribes; /* where records leave the host; the doors write */
 };
 
 /* The user that a process becomes. */

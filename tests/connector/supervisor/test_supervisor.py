@@ -21,7 +21,9 @@ import unittest
 
 BUILD, SOURCE = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 sys.path.insert(0, os.path.join(SOURCE, 'tests', 'e2e'))
+sys.path.insert(0, os.path.join(SOURCE, 'tests', 'certs', 'base', 'scribe'))
 from postern_site import Daemon, wait_for  # noqa: E402
+from scribe import HangingFolder  # noqa: E402
 
 POSTERND = os.path.join(BUILD, 'connector', 'posternd')
 POSTERN = os.path.join(BUILD, 'connector', 'cli', 'postern')
@@ -694,6 +696,38 @@ ldaps_port = 9
         wait_for('all', lambda: set(self.daemon.children()) == CHILDREN)
         self.wait_notify('WATCHDOG=1')
         wait_for('the status', lambda: self.parts() and 'no progress' in json.dumps(self.parts()['parts']))
+
+    def test_a_hung_file_system_under_events_file_holds_nothing_up(self):
+        """posternd's processes start, answer, reload and end while the one that writes there hangs in the kernel."""
+        try:
+            folder = HangingFolder(self.path('hanging'))
+        except OSError as e:
+            self.skipTest(str(e))
+        self.addCleanup(folder.stop)
+        self.enroll()
+        self.env['WATCHDOG_USEC'] = '12000000'
+        self.write_config(f'events_file = {folder.path}/events')
+        folder.hang()
+        self.assertIn('does not answer', self.check_config().stdout)
+        before = {name: pid for name, pid in self.start().items() if name in CHILDREN}
+
+        def outlet(word):
+            wait_for(word, lambda: word in (self.parts() or {'outlets': {'events_file': {'why': ''}}})['outlets']['events_file']['why'])
+        self.assertEqual(self.cli('log').returncode, 0)
+        outlet('hangs')
+        for _ in range(30):  # turns of 500 ms: longer than systemd's time
+            self.wait_notify('WATCHDOG=1')
+        self.assertEqual({n: p for n, p in self.daemon.children().items() if n in CHILDREN}, before, 'nothing was started again')
+        os.kill(self.daemon.pid, signal.SIGHUP)
+        self.wait_notify('READY=1')
+        self.assertEqual(self.cli('log').returncode, 0)
+        outlet('hangs')
+        folder.go_on()
+        wait_for('the records', lambda: 'events' in folder.names and b'"act":"log"' in folder.content('events'))
+        folder.hang()
+        self.assertEqual(self.cli('log').returncode, 0)
+        outlet('hangs')
+        self.assertEqual(self.daemon.stop(), 0)
 
     def test_terminate_during_reload(self):
         self.enroll()

@@ -1,6 +1,6 @@
 /*
- * Records as lines: what is written, that no value forges anything, and the queue in front of a file and of a socket
- * whose receiver is slow, gone, and back.
+ * Records as lines: what is written, that no value forges anything, and the queue in front of a scribe that is slow,
+ * gone, back, and hangs.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,13 +8,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -109,40 +105,41 @@ static void test_bounds(void **state)
         (void)render(EVENTS_SYSLOG, &r);
 }
 
-/* ---- the queue ---- */
+/* ---- the queue, with this test as its scribe ---- */
 
 struct rig {
         struct loop *loop;
         struct events_outlet *outlet;
-        char folder[64], path[96];
-        unsigned lost; /* calls */
+        int scribe; /* its end */
+        size_t taken;
+        unsigned long gap, last; /* records that a gap told of; the number of the latest line */
 };
 
-static void on_lost(void *arg, const char *why)
+static void open_channel(struct rig *g)
 {
-        struct rig *g = arg;
+        int pair[2];
 
-        assert_true(why[0]);
-        g->lost++;
+        if (g->scribe >= 0)
+                (void)close(g->scribe);
+        assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+        g->scribe = pair[1];
+        events_outlet_open(g->outlet, pair[0]);
 }
 
 static void rig_up(struct rig *g, enum events_form form)
 {
-        *g = (struct rig){.folder = "/tmp/postern-events-XXXXXX"};
-        assert_non_null(mkdtemp(g->folder));
-        (void)snprintf(g->path, sizeof(g->path), "%s/file", g->folder);
+        *g = (struct rig){.scribe = -1};
         assert_int_equal(loop_new_fake(&g->loop), 0);
-        const struct events_outlet_config config = {
-                .loop = g->loop, .form = form, .origin = &origin, .lost = on_lost, .arg = g};
+        const struct events_outlet_config config = {.loop = g->loop, .form = form, .origin = &origin};
         assert_int_equal(events_outlet_new(&g->outlet, &config), 0);
 }
 
 static void rig_down(struct rig *g)
 {
         g->outlet = events_outlet_free(g->outlet);
+        if (g->scribe >= 0)
+                (void)close(g->scribe);
         loop_free(g->loop);
-        (void)unlink(g->path);
-        assert_int_equal(rmdir(g->folder), 0);
 }
 
 static void put_n(struct rig *g, size_t n)
@@ -153,33 +150,40 @@ static void put_n(struct rig *g, size_t n)
                 events_outlet_put(g->outlet, &r);
 }
 
-static int open_path(const struct rig *g)
+/* Takes at most n lines that came; how many. */
+static size_t take(struct rig *g, size_t n)
 {
-        int fd = open(g->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+        static char line[EVENTS_LINE_MAX + 1];
+        size_t i = 0;
+        ssize_t got;
 
-        assert_true(fd >= 0);
-        return fd;
+        for (; i < n && (got = recv(g->scribe, line, sizeof(line) - 1, 0)) > 0; i++) {
+                line[got] = '\0';
+                assert_memory_equal(line, "{\"v\":1,", 7);
+                assert_string_equal(line + got - 2, "}\n");
+                const char *number = strstr(line, "\"number\":"), *gap = strstr(line, "\"kind\":\"gap\",\"lost\":");
+                if (gap)
+                        g->gap += strtoul(gap + 20, NULL, 10);
+                else
+                        g->last = strtoul(number + 9, NULL, 10);
+        }
+        g->taken += i;
+        return i;
 }
 
-/* Whole lines in the file, and whether a gap is told among them. */
-static size_t lines_of(const struct rig *g, unsigned long *ret_gap)
+static void say(struct rig *g, size_t done, size_t refused, const char *why)
 {
-        static char line[EVENTS_LINE_MAX + 2];
-        FILE *f = fopen(g->path, "r");
-        size_t n = 0;
+        struct events_word w = {.done = (uint32_t)done, .refused = (uint32_t)refused};
 
-        *ret_gap = 0;
-        assert_non_null(f);
-        while (fgets(line, sizeof(line), f)) {
-                assert_memory_equal(line, "{\"v\":1,", 7);
-                assert_string_equal(line + strlen(line) - 2, "}\n");
-                const char *gap = strstr(line, "\"kind\":\"gap\",\"lost\":");
-                if (gap)
-                        *ret_gap += strtoul(gap + 20, NULL, 10);
-                n++;
-        }
-        (void)fclose(f);
-        return n;
+        (void)snprintf(w.why, sizeof(w.why), "%s", why);
+        assert_int_equal(send(g->scribe, &w, sizeof(w), 0), sizeof(w));
+        loop_run_once(g->loop);
+}
+
+static void turn(struct rig *g)
+{
+        loop_fake_advance(g->loop, 100);
+        loop_run_once(g->loop);
 }
 
 static struct events_state state_of(const struct rig *g)
@@ -190,161 +194,200 @@ static struct events_state state_of(const struct rig *g)
         return s;
 }
 
-static void test_file(void **state)
+static void take_all(struct rig *g)
 {
-        unsigned long gap;
+        size_t n;
+
+        while (turn(g), (n = take(g, 1000)) > 0)
+                say(g, n, 0, "");
+}
+
+static void test_lines_go_out(void **state)
+{
         struct rig g;
 
         (void)state;
         rig_up(&g, EVENTS_JSON);
         put_n(&g, 3);
-        loop_fake_advance(g.loop, 1000);
+        turn(&g);
         assert_false(state_of(&g).open);
         assert_int_equal(state_of(&g).waiting, 3);
-        events_outlet_open(g.outlet, open_path(&g));
-        loop_fake_advance(g.loop, 1000);
+        open_channel(&g);
+        turn(&g);
+        assert_int_equal(take(&g, 10), 3);
+        assert_int_equal(state_of(&g).waiting, 3); /* the scribe has them, and has written nothing */
+        say(&g, 3, 0, "");
         assert_true(state_of(&g).open);
         assert_int_equal(state_of(&g).sent, 3);
         put_n(&g, 1000);
-        loop_fake_advance(g.loop, 1000);
-        assert_int_equal(lines_of(&g, &gap), 1003);
-        assert_int_equal(gap, 0);
-        put_n(&g, 1); /* the end brings out what waits */
+        take_all(&g);
+        assert_int_equal(g.taken, 1003);
+        assert_int_equal(g.last, 1003);
+        assert_int_equal(state_of(&g).waiting, 0);
+        put_n(&g, 700); /* the end brings out what waits */
         g.outlet = events_outlet_free(g.outlet);
-        assert_int_equal(lines_of(&g, &gap), 1004);
+        while (take(&g, 1000) > 0)
+                ;
+        assert_true(g.taken > 1003 + 100);
         rig_down(&g);
 }
 
-/* A disk that is full in the middle of a line: the rest goes on where it stopped, and nothing is lost that fits. */
+/* A scribe whose disk is full says so, and holds what it has. */
 static void test_full_disk(void **state)
 {
-        struct rlimit limit = {.rlim_cur = 1000, .rlim_max = RLIM_INFINITY};
-        unsigned long gap;
         struct rig g;
 
         (void)state;
-        (void)signal(SIGXFSZ, SIG_IGN);
         rig_up(&g, EVENTS_JSON);
-        events_outlet_open(g.outlet, open_path(&g));
-        assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+        open_channel(&g);
         put_n(&g, 20);
-        loop_fake_advance(g.loop, 1000);
+        turn(&g);
+        assert_int_equal(take(&g, 10), 10);
+        say(&g, 4, 0, "No space left on device");
         assert_false(state_of(&g).open);
-        assert_true(state_of(&g).why[0] && state_of(&g).waiting > 0 && state_of(&g).sent > 0);
-        limit.rlim_cur = RLIM_INFINITY;
-        assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-        loop_fake_advance(g.loop, 6000);
+        assert_string_equal(state_of(&g).why, "No space left on device");
+        assert_int_equal(state_of(&g).waiting, 16);
+        loop_fake_advance(g.loop, EVENTS_SILENCE_MS);
+        assert_non_null(strstr(state_of(&g).why, "hangs")); /* it says so again and again, or it hangs */
+        say(&g, 0, 0, "No space left on device");
+        assert_string_equal(state_of(&g).why, "No space left on device");
+        take_all(&g);
+        say(&g, 6, 0, "");
         assert_true(state_of(&g).open);
-        assert_int_equal(lines_of(&g, &gap), 20);
+        assert_int_equal(state_of(&g).sent, 20);
         assert_int_equal(state_of(&g).lost, 0);
         rig_down(&g);
 }
 
-/* Half a line was in a file that is gone: the next one gets it whole. */
-static void test_another_file(void **state)
+/* What a scribe had that ended goes to the next one, and nothing twice that it had said was done. */
+static void test_another_scribe(void **state)
 {
-        struct rlimit limit = {.rlim_cur = 1000, .rlim_max = RLIM_INFINITY};
-        unsigned long gap;
         struct rig g;
 
         (void)state;
-        (void)signal(SIGXFSZ, SIG_IGN);
         rig_up(&g, EVENTS_JSON);
-        events_outlet_open(g.outlet, open_path(&g));
-        assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+        open_channel(&g);
         put_n(&g, 20);
-        loop_fake_advance(g.loop, 1000);
-        limit.rlim_cur = RLIM_INFINITY;
-        assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-        const uint64_t before = state_of(&g).sent;
-        assert_int_equal(unlink(g.path), 0);
-        events_outlet_open(g.outlet, open_path(&g));
-        loop_fake_advance(g.loop, 1000);
-        assert_int_equal(lines_of(&g, &gap), 20 - before);
+        turn(&g);
+        assert_int_equal(take(&g, 12), 12);
+        say(&g, 5, 0, "");
+        (void)close(g.scribe);
+        g.scribe = -1;
+        loop_run_once(g.loop);
+        assert_false(state_of(&g).open);
+        assert_int_equal(state_of(&g).waiting, 15);
+        open_channel(&g);
+        g.taken = 0;
+        take_all(&g);
+        assert_int_equal(g.taken, 15);
+        assert_int_equal(state_of(&g).sent, 20);
         rig_down(&g);
 }
 
 static void test_gap(void **state)
 {
-        unsigned long gap;
         struct rig g;
 
         (void)state;
         rig_up(&g, EVENTS_JSON);
         put_n(&g, 100000);
-        loop_fake_advance(g.loop, 1000);
+        turn(&g);
         const struct events_state s = state_of(&g);
         assert_int_equal(s.lost + s.waiting, 100000);
         assert_true(s.lost > 1000 && s.lost_last > 0);
-        events_outlet_open(g.outlet, open_path(&g));
-        loop_fake_advance(g.loop, 1000);
-        assert_int_equal(lines_of(&g, &gap) - 1, state_of(&g).sent - 1);
-        assert_int_equal(gap + state_of(&g).sent - 1, 100000);
+        open_channel(&g);
+        take_all(&g);
+        assert_int_equal(g.gap, s.lost);
+        assert_int_equal(g.gap + g.taken - 1, 100000);
+        assert_int_equal(state_of(&g).sent, g.taken);
         rig_down(&g);
 }
 
-static size_t read_all(int fd)
+/* A scribe that hangs with its disk: it is said, what it has stays, the oldest of the others go, and nobody waits. */
+static void test_a_scribe_that_hangs(void **state)
 {
-        static char text[EVENTS_LINE_MAX + 1];
-        size_t n = 0;
-        ssize_t got;
-
-        while ((got = recv(fd, text, sizeof(text) - 1, MSG_DONTWAIT)) > 0) {
-                text[got] = '\0';
-                assert_memory_equal(text, "<", 1);
-                assert_null(strchr(text, '\n'));
-                n++;
-        }
-        return n;
-}
-
-/* A receiver that is slow gets all of it later; one that is gone is said to be, and nothing is lost till another comes.
- */
-static void test_socket(void **state)
-{
-        size_t got = 0;
-        int pair[2];
         struct rig g;
 
         (void)state;
-        rig_up(&g, EVENTS_SYSLOG);
-        assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair), 0);
-        events_outlet_open(g.outlet, pair[0]);
-        put_n(&g, 5000);
-        loop_fake_advance(g.loop, 100);
-        assert_false(state_of(&g).open);
-        assert_true(state_of(&g).waiting > 0);
-        while (got < 5000) {
-                const size_t n = read_all(pair[1]);
-
-                assert_true(n > 0);
-                got += n;
-                loop_run_once(g.loop);
-                loop_fake_advance(g.loop, 100);
-        }
+        rig_up(&g, EVENTS_JSON);
+        open_channel(&g);
+        put_n(&g, 100000);
+        turn(&g);
+        assert_true(state_of(&g).lost > 1000);
+        say(&g, 0, 0, ""); /* the last that it says */
         assert_true(state_of(&g).open);
-        assert_int_equal(g.lost, 0);
-        close(pair[1]);
-        put_n(&g, 10);
-        loop_fake_advance(g.loop, 100);
-        assert_int_equal(g.lost, 1);
-        assert_int_equal(state_of(&g).waiting, 10);
-        assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair), 0);
-        events_outlet_open(g.outlet, pair[0]);
-        loop_fake_advance(g.loop, 100);
-        assert_int_equal(read_all(pair[1]), 10);
-        assert_int_equal(state_of(&g).lost, 0);
-        close(pair[1]);
+        loop_fake_advance(g.loop, EVENTS_SILENCE_MS);
+        assert_false(state_of(&g).open);
+        assert_non_null(strstr(state_of(&g).why, "hangs"));
+        assert_true(state_of(&g).since < loop_wall(g.loop));
+        const uint64_t lost = state_of(&g).lost;
+        size_t n = take(&g, 1000);
+        assert_true(n > 0);
+        say(&g, n, 0, "");
+        take_all(&g);
+        assert_true(state_of(&g).open);
+        assert_int_equal(g.gap, lost);
+        assert_int_equal(g.gap + g.taken - 1, 100000);
+        assert_int_equal(g.last, 100000);
+        rig_down(&g);
+}
+
+/* A neighbour is believed no more than can be. */
+static void test_words_that_cannot_be(void **state)
+{
+        struct rig g;
+
+        (void)state;
+        for (unsigned i = 0; i < 4; i++) {
+                struct events_word w = {.done = 1};
+
+                rig_up(&g, EVENTS_JSON);
+                open_channel(&g);
+                put_n(&g, 2);
+                turn(&g);
+                if (i == 0)
+                        w.done = 3;
+                else if (i == 1)
+                        w.refused = UINT32_MAX;
+                else if (i == 2)
+                        memset(w.why, 'x', sizeof(w.why));
+                else
+                        memcpy(w.why, "\xff", 2);
+                assert_int_equal(send(g.scribe, &w, sizeof(w), 0), sizeof(w));
+                loop_run_once(g.loop);
+                assert_false(state_of(&g).open);
+                assert_int_equal(state_of(&g).waiting, 2);
+                assert_int_equal(state_of(&g).sent, 0);
+                open_channel(&g);
+                g.taken = 0;
+                take_all(&g);
+                assert_int_equal(g.taken, 2);
+                rig_down(&g);
+        }
+        rig_up(&g, EVENTS_JSON);
+        open_channel(&g);
+        put_n(&g, 2);
+        turn(&g);
+        say(&g, 1, 1, ""); /* a line that the receiver never takes is lost, and told as missing */
+        assert_int_equal(state_of(&g).lost, 1);
+        put_n(&g, 1);
+        take_all(&g);
+        assert_int_equal(g.gap, 1);
         rig_down(&g);
 }
 
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_members),   cmocka_unit_test(test_hostile_values),
-                cmocka_unit_test(test_bounds),    cmocka_unit_test(test_file),
-                cmocka_unit_test(test_full_disk), cmocka_unit_test(test_another_file),
-                cmocka_unit_test(test_gap),       cmocka_unit_test(test_socket),
+                cmocka_unit_test(test_members),
+                cmocka_unit_test(test_hostile_values),
+                cmocka_unit_test(test_bounds),
+                cmocka_unit_test(test_lines_go_out),
+                cmocka_unit_test(test_full_disk),
+                cmocka_unit_test(test_another_scribe),
+                cmocka_unit_test(test_gap),
+                cmocka_unit_test(test_a_scribe_that_hangs),
+                cmocka_unit_test(test_words_that_cannot_be),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,119 @@
+/*
+ * The ways out of one program. What goes on them is its owner's.
+ */
+#include "base/events/ways.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifndef POSTERN_VERSION
+#define POSTERN_VERSION "unknown"
+#endif
+
+const char *const events_way_keys[EVENTS_WAYS] = {"events_file", "events_socket", "traces_file"};
+
+struct events_ways {
+        struct events_origin origin;
+        char host[256], service[64], instance[128];
+        const char *paths[EVENTS_WAYS];
+        struct events_outlet *outlets[EVENTS_WAYS]; /* NULL: it is not configured */
+};
+
+/* Characters that need no escape in either form; what comes behind others is left out. */
+static void host_name(char out[256])
+{
+        if (gethostname(out, 256) < 0)
+                out[0] = '\0';
+        out[255] = '\0';
+        out[strspn(out, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_")] = '\0';
+}
+
+int events_ways_new(struct events_ways **ret_ways, const struct events_ways_config *config)
+{
+        struct events_ways *w = calloc(1, sizeof(*w));
+        int r = w ? 0 : -ENOMEM;
+
+        if (r < 0)
+                return r;
+        host_name(w->host);
+        (void)snprintf(w->service, sizeof(w->service), "%s", config->service);
+        (void)snprintf(w->instance, sizeof(w->instance), "%s", config->instance);
+        w->origin = (struct events_origin){.host = w->host,
+                                           .program = config->program,
+                                           .version = POSTERN_VERSION,
+                                           .run = loop_wall(config->loop),
+                                           .pid = getpid()};
+        for (size_t i = 0; r == 0 && i < EVENTS_WAYS; i++) {
+                const struct events_outlet_config out = {.loop = config->loop,
+                                                         .form = i == EVENTS_WAY_SOCKET ? EVENTS_SYSLOG : EVENTS_JSON,
+                                                         .origin = &w->origin,
+                                                         .foreign = i == EVENTS_WAY_TRACES};
+
+                w->paths[i] = config->paths[i];
+                if (w->paths[i])
+                        r = events_outlet_new(&w->outlets[i], &out);
+        }
+        if (r < 0)
+                events_ways_free(w);
+        else
+                *ret_ways = w;
+        return r;
+}
+
+struct events_ways *events_ways_free(struct events_ways *w)
+{
+        for (size_t i = 0; w && i < EVENTS_WAYS; i++)
+                w->outlets[i] = events_outlet_free(w->outlets[i]);
+        free(w);
+        return NULL;
+}
+
+bool events_ways_open(struct events_ways *w, const char *name, int fd)
+{
+        for (size_t i = 0; w && i < EVENTS_WAYS; i++)
+                if (w->outlets[i] && strcmp(name, events_way_keys[i]) == 0) {
+                        events_outlet_open(w->outlets[i], fd);
+                        return true;
+                }
+        return false;
+}
+
+bool events_ways_want_records(const struct events_ways *w)
+{
+        return w && (w->outlets[EVENTS_WAY_FILE] || w->outlets[EVENTS_WAY_SOCKET]);
+}
+
+bool events_ways_want_spans(const struct events_ways *w)
+{
+        return w && w->outlets[EVENTS_WAY_TRACES];
+}
+
+void events_ways_put(struct events_ways *w, const struct events_record *record)
+{
+        for (size_t i = EVENTS_WAY_FILE; i <= EVENTS_WAY_SOCKET; i++)
+                if (w->outlets[i])
+                        events_outlet_put(w->outlets[i], record);
+}
+
+void events_ways_spans(struct events_ways *w, const struct spans_context *context, const struct spans_span *spans,
+                       size_t n)
+{
+        char line[EVENTS_LINE_MAX];
+
+        if (!events_ways_want_spans(w) || !context->sampled)
+                return;
+        n = spans_render(line, &w->origin, w->service, w->instance, context, spans, n);
+        if (n > 0)
+                events_outlet_line(w->outlets[EVENTS_WAY_TRACES], line, n);
+}
+
+const char *events_ways_state(const struct events_ways *w, size_t way, struct events_state *ret_state)
+{
+        if (!w || !w->outlets[way])
+                return NULL;
+        events_outlet_state(w->outlets[way], ret_state);
+        return w->paths[way];
+}
