@@ -159,7 +159,7 @@ class EventsCase(test_ledger.LedgerCase):
                                    TAG_WHAT='alice@corp.example', TAG_REFUSED='expired'))
         wait_for('the question', lambda: any(x.get('key') for x in self.lines()))
         send(self.control, frame('FRAME_SHARE', TAG_NAME='act', TAG_TEXT=json.dumps(
-            {'at': now, 'act': 'domain.repinned', 'detail': 'corp.example: S-1-5-21-1 takes the place of none', 'uid': 0, 'login_uid': 1000})))
+            {'at': now, 'act': 'domain.repinned', 'detail': 'corp.example: what was seen takes the place of none', 'uid': 0, 'login_uid': 1000})))
         wait_for('what was done by a command', lambda: any(x.get('login_uid') for x in self.lines()))
         self.asked('nonsense', ok=False)
 
