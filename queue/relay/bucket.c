@@ -20,6 +20,7 @@
 #define BEAT_LATE_MS 3000
 #define WATCH_LATE_MS 10000
 #define HEARTBEAT_NS (2 * INT64_C(1000000000))
+#define REFUSED_MS 10000 /* a small beat is stored where nothing else is */
 #define LOOK_AGAIN_MS 100
 #define SETTLE_MS 10
 #define SUBJECT_MAX (BUCKET_KEY_MAX + 48)
@@ -31,10 +32,19 @@ struct bucket {
         natsSubscription *watch, *acks;
         uint64_t beaten_at; /* of the beat that has no answer yet; 0: none */
         uint64_t stored, seen, behind_since;
-        uint64_t delivered; /* by the watch: each message has the next number */
-        bool writable;
-        char why[200];
+        uint64_t delivered;  /* by the watch: each message has the next number */
+        uint64_t refused_at; /* the servers refused to store; 0: they did not, or long ago */
+        bool writable, rewound;
+        char why[300];
 };
+
+static uint64_t now_ms(void)
+{
+        struct timespec t = {0, 0};
+
+        (void)clock_gettime(CLOCK_MONOTONIC, &t);
+        return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
 
 static natsConnection *connection(const struct bucket *b)
 {
@@ -130,6 +140,26 @@ static int unreached(struct bucket *b, natsStatus s)
         return -EHOSTUNREACH;
 }
 
+/* The servers answer, and refuse to store: the answer's text says why. */
+static int refused(struct bucket *b, const char *answer)
+{
+        const char *text = strstr(answer, "\"description\":\"");
+        const int n = text ? (int)strcspn(text + 15, "\"") : 0;
+        const bool full = text && (memmem(text + 15, (size_t)n, "exceeded", 8) ||
+                                   memmem(text + 15, (size_t)n, "insufficient", 12));
+
+        if (!text)
+                return unreached(b, NATS_NO_RESPONDERS);
+        b->refused_at = now_ms();
+        b->writable = false;
+        (void)snprintf(
+                b->why, sizeof(b->why), "the NATS servers refuse to store: %.*s%s", n, text + 15,
+                full ? " (the bucket is full: raise the account's max_file or the bucket's max_bytes, or make room on "
+                       "the servers' disks)"
+                     : "");
+        return -EHOSTUNREACH;
+}
+
 bool bucket_writable(const struct bucket *bucket)
 {
         return bucket->writable;
@@ -140,6 +170,27 @@ const char *bucket_why(const struct bucket *bucket)
         return bucket->why;
 }
 
+/* JSON of the server's; as a string of its own. */
+static void take_ack(struct bucket *b, natsMsg *msg)
+{
+        char text[512];
+        const int n = natsMsg_GetDataLength(msg);
+
+        (void)snprintf(text, sizeof(text), "%.*s", n > 0 ? n : 0, n > 0 ? natsMsg_GetData(msg) : "");
+        const char *seq = strstr(text, "\"error\":") ? NULL : strstr(text, "\"seq\":");
+        if (seq) {
+                const uint64_t stored = strtoull(seq + 6, NULL, 10);
+
+                b->rewound = b->rewound || stored <= b->stored;
+                b->stored = stored;
+                b->refused_at = now_ms() - b->refused_at < REFUSED_MS ? b->refused_at : 0;
+                b->writable = !b->refused_at;
+        } else if (b->beaten_at) {
+                (void)refused(b, text);
+        }
+        b->beaten_at = 0;
+}
+
 static void take_acks(struct bucket *b)
 {
         natsMsg *msg = NULL;
@@ -147,19 +198,24 @@ static void take_acks(struct bucket *b)
 
         while (natsSubscription_GetPending(b->acks, &n, &bytes) == NATS_OK && n > 0 &&
                natsSubscription_NextMsg(&msg, b->acks, 1) == NATS_OK) {
-                const char *seq = natsMsg_GetDataLength(msg) > 0 ? strstr(natsMsg_GetData(msg), "\"seq\":") : NULL;
-
-                if (seq) {
-                        b->stored = strtoull(seq + 6, NULL, 10);
-                        b->writable = true;
-                        b->beaten_at = 0;
-                } else if (b->beaten_at) {
-                        unreached(b, NATS_NO_RESPONDERS);
-                        b->beaten_at = 0;
-                }
+                take_ack(b, msg);
                 natsMsg_Destroy(msg);
                 msg = NULL;
         }
+        if (!b->rewound || !b->watch)
+                return;
+        natsSubscription_Destroy(b->watch); /* bucket_take says so, and it is looked at anew */
+        b->watch = NULL;
+}
+
+bool bucket_rewound(const struct bucket *bucket)
+{
+        return bucket->rewound;
+}
+
+void bucket_rewound_known(struct bucket *bucket)
+{
+        bucket->rewound = false;
 }
 
 const char *bucket_beat_key(const struct bucket *bucket)
@@ -170,10 +226,8 @@ const char *bucket_beat_key(const struct bucket *bucket)
 void bucket_beat(struct bucket *bucket)
 {
         static const char value[] = "{\"v\":1}";
-        struct timespec t = {0, 0};
+        const uint64_t now = now_ms();
 
-        (void)clock_gettime(CLOCK_MONOTONIC, &t);
-        const uint64_t now = (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
         take_acks(bucket);
         if (!cluster_connected(bucket->cluster)) {
                 unreached(bucket, NATS_CONNECTION_DISCONNECTED);
@@ -248,6 +302,35 @@ static void read_facts(const jsStreamInfo *info, struct bucket_facts *ret_facts)
         *ret_facts = f;
 }
 
+int64_t bucket_epoch_of(const char *value, size_t n)
+{
+        char text[24];
+
+        (void)snprintf(text, sizeof(text), "%.*s", n < sizeof(text) ? (int)n : 0, value);
+        return strtoll(text, NULL, 10);
+}
+
+/* What this node's last beat and the epoch are. */
+static natsStatus read_marks(struct bucket *b, struct bucket_facts *facts, jsErrCode *ret_code)
+{
+        char epoch[64];
+        natsMsg *msg = NULL;
+
+        (void)snprintf(epoch, sizeof(epoch), "%s" BUCKET_EPOCH_KEY, b->prefix);
+        natsStatus s = js_GetLastMsg(&msg, b->js, b->stream, b->beat, NULL, ret_code);
+        facts->beat = s == NATS_OK ? natsMsg_GetSequence(msg) : 0;
+        natsMsg_Destroy(msg);
+        if (s != NATS_OK && *ret_code != JSNoMessageFoundErr)
+                return s;
+        msg = NULL;
+        *ret_code = (jsErrCode)0;
+        s = js_GetLastMsg(&msg, b->js, b->stream, epoch, NULL, ret_code);
+        facts->epoch = s == NATS_OK ? bucket_epoch_of(natsMsg_GetData(msg), (size_t)natsMsg_GetDataLength(msg)) : 0;
+        facts->epoch_revision = s == NATS_OK ? natsMsg_GetSequence(msg) : 0;
+        natsMsg_Destroy(msg);
+        return *ret_code == JSNoMessageFoundErr ? NATS_OK : s;
+}
+
 /* One look: 0, or as bucket_look. */
 static int look_once(struct bucket *b, unsigned replicas, struct bucket_facts *ret_facts, struct error *err)
 {
@@ -266,11 +349,8 @@ static int look_once(struct bucket *b, unsigned replicas, struct bucket_facts *r
         if (s == NATS_OK) {
                 read_facts(info, ret_facts);
                 jsStreamInfo_Destroy(info);
-                natsMsg *beat = NULL;
-                s = js_GetLastMsg(&beat, b->js, b->stream, b->beat, NULL, &code);
-                ret_facts->beat = s == NATS_OK ? natsMsg_GetSequence(beat) : 0;
-                natsMsg_Destroy(beat);
-                if (s == NATS_OK || code == JSNoMessageFoundErr)
+                s = read_marks(b, ret_facts, &code);
+                if (s == NATS_OK)
                         return 0;
         }
         if (code == JSNotEnabledErr || code == JSNotEnabledForAccountErr)
@@ -338,7 +418,7 @@ int bucket_get(struct bucket *bucket, const char *key, struct buffer *value, uin
 int bucket_put(struct bucket *bucket, const char *key, const void *value, size_t n, uint64_t revision,
                uint64_t *ret_revision)
 {
-        char subject[SUBJECT_MAX];
+        char subject[SUBJECT_MAX], answer[256];
         jsErrCode code = (jsErrCode)0;
         jsPubOptions options;
         jsPubAck *ack = NULL;
@@ -360,7 +440,12 @@ int bucket_put(struct bucket *bucket, const char *key, const void *value, size_t
                 jsPubAck_Destroy(ack);
                 return 0;
         }
-        return code == JSStreamWrongLastSequenceErr ? -EAGAIN : unreached(bucket, s);
+        if (code == JSStreamWrongLastSequenceErr)
+                return -EAGAIN;
+        if (code == (jsErrCode)0)
+                return unreached(bucket, s);
+        (void)snprintf(answer, sizeof(answer), "\"description\":\"%s", nats_GetLastError(NULL));
+        return refused(bucket, answer);
 }
 
 void bucket_erase(struct bucket *bucket, uint64_t revision)

@@ -31,7 +31,9 @@ int bucket_move(struct bucket *bucket, struct cluster *cluster);
 struct bucket_facts {
         int64_t created; /* ns since 1970: which stream it is */
         uint64_t last, bytes;
-        uint64_t beat;              /* the revision of this node's last beat in it; 0: there is none */
+        uint64_t beat; /* the revision of this node's last beat in it; 0: there is none */
+        int64_t epoch; /* a random number, another after each time that an older copy was put back; 0: none */
+        uint64_t epoch_revision;
         unsigned replicas, current; /* that there are to be; that are up to date */
         int64_t max_bytes;          /* -1: no limit of its own */
         bool direct, kv;            /* replicas may answer reads; it keeps one value a key, in files */
@@ -57,10 +59,17 @@ typedef void bucket_entry_fn(void *arg, const char *key, const char *value, size
 /* Takes what has come, max at most: how many; -EPIPE: it must be watched anew. wait_ms: for the first one. */
 int bucket_take(struct bucket *bucket, unsigned wait_ms, unsigned max, bucket_entry_fn *fn, void *arg);
 
+#define BUCKET_EPOCH_KEY "epoch"
+/* The number that stands there; 0: none does. */
+int64_t bucket_epoch_of(const char *value, size_t n);
 /* The key of this node's beats. */
 const char *bucket_beat_key(const struct bucket *bucket);
 /* Once a second: stores a beat of this node, and sees whether the last one was. */
 void bucket_beat(struct bucket *bucket);
+/* Whether a beat got no higher revision than the one before, so that an older copy was put back; until that is said to
+ * be known. */
+bool bucket_rewound(const struct bucket *bucket);
+void bucket_rewound_known(struct bucket *bucket);
 /* Beats until one was stored, for wait_ms at most; whether one was. */
 bool bucket_settle(struct bucket *bucket, unsigned wait_ms);
 /* Whether the last beat, and all since, was stored. */

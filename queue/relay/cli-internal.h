@@ -37,3 +37,5 @@ int run_connector(const struct relay_cli *cli, struct store *store, int argc, ch
 /* cli-ca.c */
 int run_ca(const struct relay_cli *cli, struct store *store, int argc, char **argv);
 int run_event(const struct relay_cli *cli, struct store *store, int argc, char **argv);
+/* cli-store.c */
+int run_store(const struct relay_cli *cli, struct store *store, int argc, char **argv);

@@ -200,7 +200,7 @@ static int tenant_remove(const struct relay_cli *cli, struct store *store, const
                 status = confirm_removal(cli, store, name);
         if (status)
                 return status;
-        int r = store_tenant_remove(store, name);
+        int r = store_tenant_remove(store, name, time(NULL));
         if (r < 0)
                 return relay_cli_store_failed(store, r);
         if (cli->json)
@@ -317,7 +317,7 @@ static int secret_revoke(struct store *store, const char *tenant, const char *wo
         secret = find_secret(secrets, n, word);
         if (!secret)
                 return 1;
-        r = store_secret_remove(store, tenant, secret->hash);
+        r = store_secret_remove(store, tenant, secret->hash, time(NULL));
         if (r < 0)
                 return relay_cli_store_failed(store, r);
         secret_id(secret, id);
@@ -417,44 +417,6 @@ static int run_token(const struct relay_cli *cli, struct store *store, int argc,
         return 0;
 }
 
-/* ---- store ---- */
-
-static void warn_line(void *arg, const char *line)
-{
-        (void)arg;
-        fprintf(stderr, "postern-relay: %s\n", line);
-}
-
-static int run_store(const struct relay_cli *cli, struct store *store, int argc, char **argv)
-{
-        const bool nats = cli->config->store == RELAY_ON_NATS;
-        struct error err;
-
-        if (argc != 1 || (strcmp(argv[0], "status") != 0 && strcmp(argv[0], "push") != 0))
-                return relay_cli_misused("store", "usage: store status | store push");
-        if (strcmp(argv[0], "push") == 0) {
-                if (!nats)
-                        return relay_cli_complain("store push", "the configuration has store = sqlite");
-                const int r = store_push(store);
-
-                while (r >= 0 && store_waiting(store) > 0)
-                        if (store_flush(store) < 0)
-                                return relay_cli_store_failed(store, -EHOSTUNREACH);
-                if (r < 0)
-                        return relay_cli_store_failed(store, r);
-                puts("All that this node knows is in the bucket.");
-                return 0;
-        }
-        if (!nats) {
-                puts("sqlite: the database in state_dir");
-                return 0;
-        }
-        const int r = cluster_check(cli->config, warn_line, NULL, &err);
-        printf("nats: %s\n", r == 0 ? "the bucket can be written" : err.text);
-        printf("%lld changes of this node wait to be stored\n", (long long)store_waiting(store));
-        return r == 0 ? 0 : 1;
-}
-
 /* ---- the table ---- */
 
 static const struct word {
@@ -533,7 +495,9 @@ int relay_cli_run(const struct relay_cli *cli, int argc, char **argv)
                 /* As the relay's user, so that the relay can read the files. */
                 if (harden_become(cli->config->user, &err) < 0 || store_open(&store, cli->config->state_dir, &err) < 0)
                         return relay_cli_complain(argv[0], err.text);
-                if (words[i].run != run_ca && join(cli, store, &cluster) != 0)
+                const bool alone = words[i].run == run_ca ||
+                                   (words[i].run == run_store && argc > 1 && strcmp(argv[1], "backup") == 0);
+                if (!alone && join(cli, store, &cluster) != 0)
                         return 1;
                 const int code = words[i].run(cli, store, argc - 1, argv + 1);
                 fflush(stdout);

@@ -137,6 +137,24 @@ const char *bucket_beat_key(const struct bucket *bucket)
         return "";
 }
 
+int64_t bucket_epoch_of(const char *value, size_t n)
+{
+        (void)value;
+        (void)n;
+        return 0;
+}
+
+bool bucket_rewound(const struct bucket *bucket)
+{
+        (void)bucket;
+        return false;
+}
+
+void bucket_rewound_known(struct bucket *bucket)
+{
+        (void)bucket;
+}
+
 void bucket_beat(struct bucket *bucket)
 {
         (void)bucket;

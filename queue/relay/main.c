@@ -42,6 +42,7 @@ static const char help[] = "Usage: postern-relay [--config FILE] [--check-config
                            "  status                       whether it runs, and what is wrong with it\n"
                            "  event list TENANT            what happened to connectors in the last 30 days\n"
                            "  store status | store push    of the store on NATS: its state; fill it\n"
+                           "  store backup > FILE          a copy of the database, also while the relay runs\n"
                            "  ca list|request|install|trust|forget | ca root|sign   the transport CA\n"
                            "\n"
                            "Options:\n"

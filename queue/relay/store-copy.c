@@ -7,6 +7,8 @@
  * at all. A bucket that was made anew, or put back from an old copy, is told what this node knows better.
  */
 #include <errno.h>
+#include <openssl/rand.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,11 +19,14 @@
 #define TRIES_MAX 16
 #define BATCH_MAX 256
 #define FLUSH_MAX 64
+#define ERASED_AT_ONCE 256
 #define COMING_MS 2000         /* for what is stored already */
 #define NOTE_SEEN "seen"       /* the last revision that was taken from the watch */
 #define NOTE_CREATED "created" /* which stream that was */
 #define NOTE_BEAT "beat"       /* this node's last beat among them */
 #define NOTE_WHOLE "whole"     /* 1: this copy has had all that there was once */
+#define NOTE_EPOCH "epoch"     /* the bucket's, of which the copy is */
+#define NOTE_PASSED "passed"   /* 1: something of a later version was passed over */
 
 #define RUN(store, ...) db_run((store)->db, db_query((store)->db, __VA_ARGS__))
 
@@ -60,10 +65,22 @@ static int fetch_tenant(struct store *store, const char *tenant)
         if (r < 0)
                 return r;
         r = store_doc_apply(store, &e, text.data, text.len, false);
+        if (r == 1)
+                r = RUN(store, Q_OUTBOX_ADD, "t", key);
         return r < 0 ? r : remember(store, key, revision);
 }
 
-/* Within a transaction. -EIO ends it; what cannot be read is passed over, and told. */
+/* What came before its tenant's document, once that is there. -ESRCH: it is of a generation that is gone. */
+static int apply_after_tenant(struct store *store, struct entity *e, const char *text, size_t n, bool waits)
+{
+        const int gone = store_removed_has(store, e->tenant, REMOVED_GENERATIONS, e->gen);
+        const int tenant = gone < 0 ? gone : gone ? -ESRCH : fetch_tenant(store, e->tenant);
+
+        return tenant >= 0 ? store_doc_apply(store, e, text, n, waits) : tenant == -ENOENT ? -ESRCH : tenant;
+}
+
+/* Within a transaction, which a failure ends; what cannot be read is passed over, and told. -EPROTONOSUPPORT: it is of
+ * a later version of the relay, and not remembered, so that this node takes it once it can. */
 static int apply(struct store *store, const char *key, const char *text, size_t n, uint64_t revision)
 {
         const int64_t known = db_number(db_query(store->db, Q_REVISION, "t", key));
@@ -76,11 +93,8 @@ static int apply(struct store *store, const char *key, const char *text, size_t 
         if ((uint64_t)known >= revision || !entity_parse(&e, key) || !text)
                 return 0;
         r = store_doc_apply(store, &e, text, n, waits > 0);
-        const int tenant = r == -ESRCH ? fetch_tenant(store, e.tenant) : -ENOENT;
-        if (tenant == -EHOSTUNREACH) /* whether it is this tenant's is not known: it comes again */
-                return tenant;
-        if (tenant >= 0)
-                r = store_doc_apply(store, &e, text, n, waits > 0);
+        if (r == -ESRCH) /* -EHOSTUNREACH: whether it is this tenant's is not known, and it comes again */
+                r = apply_after_tenant(store, &e, text, n, waits > 0);
         if (r == 1) /* this node is stricter */
                 r = RUN(store, Q_OUTBOX_ADD, "t", key);
         if (r == -EBADMSG)
@@ -126,6 +140,14 @@ static int refresh(struct store *store, struct write *w, char key[ENTITY_KEY_MAX
         return e->kind == ENTITY_TENANT ? store_gen(store, e->tenant, e->gen) : 0;
 }
 
+/* Notes for store_why what kept a call from the bucket. What is of a later version is as if it could not be reached. */
+static int told(struct store *store, int r)
+{
+        store->later = r == -EPROTONOSUPPORT;
+        store->unreachable = r == -EHOSTUNREACH;
+        return store->later ? -EHOSTUNREACH : r;
+}
+
 int store_refresh(struct store *store, enum entity_kind kind, const char *tenant, const uint8_t *hash)
 {
         struct write w = store_write_of(kind, tenant, NULL);
@@ -136,9 +158,7 @@ int store_refresh(struct store *store, enum entity_kind kind, const char *tenant
                 return store->unreachable ? -EHOSTUNREACH : 0;
         if (hash)
                 memcpy(w.entity.hash, hash, sizeof(w.entity.hash));
-        const int r = refresh(store, &w, key);
-        store->unreachable = r == -EHOSTUNREACH;
-        return r;
+        return told(store, refresh(store, &w, key));
 }
 
 bool store_write_begin(struct store *store, struct write *w, int *ret_code)
@@ -148,16 +168,15 @@ bool store_write_begin(struct store *store, struct write *w, int *ret_code)
 
         if (w->done)
                 return false;
-        store->unreachable = false;
         if (store->bucket)
                 r = refresh(store, w, key);
         else if (store->detached)
                 r = -EHOSTUNREACH;
         if (r == 0)
                 r = db_begin(store->db);
+        r = told(store, r);
         if (r < 0)
                 *ret_code = r;
-        store->unreachable = r == -EHOSTUNREACH;
         return r == 0;
 }
 
@@ -187,8 +206,7 @@ int store_write_end(struct store *store, struct write *w, int code)
         if (r == -EAGAIN && w->done)
                 r = -EHOSTUNREACH;
         store->unreachable = r == -EHOSTUNREACH;
-        r = db_end(store->db, r < 0 ? r : code);
-        return r;
+        return db_end(store->db, r < 0 ? r : code);
 }
 
 int store_later(struct store *store, struct entity *e)
@@ -200,7 +218,7 @@ int store_later(struct store *store, struct entity *e)
                 return 0;
         if (e->kind != ENTITY_TOKEN)
                 r = store_gen(store, e->tenant, e->gen);
-        if (r < 0 || (e->kind != ENTITY_TOKEN && !e->gen[0]))
+        if (r < 0 || (e->kind != ENTITY_TOKEN && e->kind != ENTITY_TENANT && !e->gen[0]))
                 return r;
         entity_key(e, key);
         r = RUN(store, Q_OUTBOX_ADD, "t", key);
@@ -212,13 +230,29 @@ void store_erase(struct store *store, const struct entity *e)
         char key[ENTITY_KEY_MAX];
         int64_t revision;
 
-        if (!store->bucket)
+        if (!store->bucket || !bucket_writable(store->bucket))
                 return;
         entity_key(e, key);
         revision = db_number(db_query(store->db, Q_REVISION, "t", key));
         if (revision > 0)
                 bucket_erase(store->bucket, (uint64_t)revision);
         (void)RUN(store, Q_REVISION_DROP, "t", key);
+}
+
+void store_erase_removed(struct store *store)
+{
+        char keys[ERASED_AT_ONCE][ENTITY_KEY_MAX];
+        struct sqlite3_stmt *st = db_query(store->db, Q_KEYS_REMOVED, "i", (int64_t)ERASED_AT_ONCE);
+        struct entity e;
+        size_t n = 0;
+
+        for (; n < ERASED_AT_ONCE && db_step(st) == 1; n++)
+                db_text(st, 0, keys[n], ENTITY_KEY_MAX);
+        if (st)
+                db_reset(st);
+        for (size_t i = 0; i < n; i++)
+                if (entity_parse(&e, keys[i]))
+                        store_erase(store, &e);
 }
 
 /* ---- what waits ---- */
@@ -228,12 +262,41 @@ int64_t store_waiting(struct store *store)
         return store->bucket || store->detached ? db_number(db_query(store->db, Q_OUTBOX_COUNT, "")) : 0;
 }
 
+/*
+ * A number by which every node that was away sees that an older copy was put back: it reads all anew. Written by who
+ * finds that out, unless somebody else has meanwhile.
+ */
+static int put_epoch(struct store *store)
+{
+        _cleanup_(buffer_free) struct buffer text = BUFFER(BUCKET_VALUE_MAX);
+        const int64_t known = note(store, NOTE_EPOCH);
+        char value[24];
+        uint64_t revision, random;
+        int r = bucket_get(store->bucket, BUCKET_EPOCH_KEY, &text, &revision);
+
+        if (r < 0 && r != -ENOENT)
+                return r;
+        if (r == 0 && bucket_epoch_of(text.data, text.len) != known)
+                return RUN(store, Q_OUTBOX_DROP, "t", BUCKET_EPOCH_KEY);
+        if (RAND_bytes((uint8_t *)&random, sizeof(random)) != 1)
+                return -EIO;
+        const int n = snprintf(value, sizeof(value), "%lld", (long long)((random >> 2) + 1));
+        r = bucket_put(store->bucket, BUCKET_EPOCH_KEY, value, (size_t)n, revision, &revision);
+        if (r == 0)
+                r = set_note(store, NOTE_EPOCH, bucket_epoch_of(value, (size_t)n));
+        if (r < 0 && r != -EAGAIN)
+                return r;
+        return RUN(store, Q_OUTBOX_DROP, "t", BUCKET_EPOCH_KEY);
+}
+
 /* 0, also where the tables have nothing of it any more. */
 static int flush_one(struct store *store, const char *key)
 {
         struct write w = {.done = false};
         int r = 0;
 
+        if (strcmp(key, BUCKET_EPOCH_KEY) == 0)
+                return put_epoch(store);
         if (!entity_parse(&w.entity, key))
                 return RUN(store, Q_OUTBOX_DROP, "t", key);
         while (store_write_begin(store, &w, &r))
@@ -247,20 +310,22 @@ int store_flush(struct store *store)
 {
         char key[ENTITY_KEY_MAX];
         int64_t after = 0;
-        int r = 0;
+        int r = 0, code = 0;
 
-        for (unsigned i = 0; store->bucket && r == 0 && i < FLUSH_MAX && bucket_writable(store->bucket); i++) {
+        /* what cannot be stored, for it is of a later version, keeps nothing else from it */
+        for (unsigned i = 0; store->bucket && i < FLUSH_MAX && bucket_writable(store->bucket); i++) {
                 struct sqlite3_stmt *st = db_query(store->db, Q_OUTBOX_NEXT, "i", after);
 
                 r = db_step(st);
                 if (r != 1)
-                        return r;
+                        break;
                 db_text(st, 0, key, sizeof(key));
                 after = db_int(st, 1);
                 db_reset(st);
                 r = flush_one(store, key);
+                code = r < 0 ? r : code;
         }
-        return r;
+        return r < 0 ? r : code;
 }
 
 /* ---- what others wrote ---- */
@@ -269,8 +334,16 @@ struct taking {
         struct store *store;
         int r;
         uint64_t last, beat;
-        bool begun;
+        bool begun, passed;
 };
+
+/* Of a bucket that had none: it has one now. Of another: this node has missed something. */
+static int take_epoch(struct store *store, int64_t epoch)
+{
+        const int64_t known = note(store, NOTE_EPOCH);
+
+        return known < 0 ? -EIO : known == 0 ? set_note(store, NOTE_EPOCH, epoch) : known == epoch ? 0 : -EPIPE;
+}
 
 static void take_entry(void *arg, const char *key, const char *value, size_t n, uint64_t revision)
 {
@@ -282,6 +355,13 @@ static void take_entry(void *arg, const char *key, const char *value, size_t n, 
         }
         if (t->r == 0)
                 t->r = apply(t->store, key, value, n, revision);
+        if (t->r == -EPROTONOSUPPORT) {
+                log_error("store_document_later", KV_S("key", key), KV_U("revision", revision));
+                t->passed = true;
+                t->r = 0;
+        }
+        if (t->r == 0 && value && strcmp(key, BUCKET_EPOCH_KEY) == 0)
+                t->r = take_epoch(t->store, bucket_epoch_of(value, n));
         if (t->r == 0)
                 t->last = revision;
         if (t->r == 0 && strcmp(key, bucket_beat_key(t->store->bucket)) == 0)
@@ -295,6 +375,8 @@ int store_take(struct store *store, unsigned wait_ms)
 
         if (t.begun && t.r == 0)
                 t.r = set_note(store, NOTE_SEEN, (int64_t)t.last);
+        if (t.begun && t.r == 0 && t.passed)
+                t.r = set_note(store, NOTE_PASSED, 1);
         if (t.begun && t.r == 0 && t.beat)
                 t.r = set_note(store, NOTE_BEAT, (int64_t)t.beat);
         if (t.begun)
@@ -302,25 +384,11 @@ int store_take(struct store *store, unsigned wait_ms)
         return t.r < 0 ? t.r : n;
 }
 
-/*
- * Whether the copy is of this bucket; otherwise all revisions are of none. One that was put back from an older copy may
- * have grown past what this node saw by now, but it has none of the beats that only this node stores: an older one is
- * there, or none. facts are from before this connection stored one.
- */
-static int compare(struct store *store, const struct bucket_facts *facts)
+/* The copy is of none that there is: all is read, and each document counts, whatever its revision. */
+static int begin_anew(struct store *store, const struct bucket_facts *facts, bool mark)
 {
-        const int64_t created = note(store, NOTE_CREATED), seen = note(store, NOTE_SEEN), beat = note(store, NOTE_BEAT);
-
-        if (created < 0 || seen < 0 || beat < 0)
-                return -EIO;
-        if (created == facts->created && (uint64_t)seen <= facts->last && (uint64_t)beat <= facts->beat)
-                return 0;
-        if (created)
-                log_warning("store_bucket_is_another",
-                            KV_S("why",
-                                 created == facts->created ? "it was put back from an older copy" : "it was made anew"),
-                            KV_I("seen", seen), KV_U("last", facts->last));
         int r = db_begin(store->db);
+
         if (r < 0)
                 return r;
         r = RUN(store, Q_REVISIONS_CLEAR, "");
@@ -330,10 +398,53 @@ static int compare(struct store *store, const struct bucket_facts *facts)
                 r = set_note(store, NOTE_BEAT, 0);
         if (r == 0)
                 r = set_note(store, NOTE_CREATED, facts->created);
-        return db_end(store->db, r);
+        if (r == 0)
+                r = set_note(store, NOTE_EPOCH, facts->epoch);
+        if (r == 0 && mark)
+                r = RUN(store, Q_OUTBOX_ADD, "t", BUCKET_EPOCH_KEY);
+        return db_end(store->db, r < 0 ? r : 0);
 }
 
-int store_catch_up(struct store *store, unsigned replicas, unsigned wait_ms, unsigned settle_ms, struct error *err)
+/*
+ * Whether the copy is of this bucket. One that was put back from an older copy may have grown past what this node saw
+ * by now, but it has none of the beats that only this node stores: an older one is there, or none; and whoever was
+ * there when it was put back has changed its epoch. facts are from before this connection stored one.
+ */
+static int compare(struct store *store, const struct bucket_facts *facts)
+{
+        const int64_t created = note(store, NOTE_CREATED), seen = note(store, NOTE_SEEN), beat = note(store, NOTE_BEAT),
+                      epoch = note(store, NOTE_EPOCH);
+        const bool older =
+                bucket_rewound(store->bucket) || (uint64_t)seen > facts->last || (uint64_t)beat > facts->beat;
+        int r;
+
+        if (created < 0 || seen < 0 || beat < 0 || epoch < 0)
+                return -EIO;
+        if (created == facts->created && !older && epoch == facts->epoch && epoch)
+                return 0;
+        if (created && (created != facts->created || older || epoch))
+                log_warning("store_bucket_is_another",
+                            KV_S("why", created != facts->created ? "it was made anew"
+                                        : older                   ? "it was put back from an older copy"
+                                                : "another node found that it was put back from an older copy"),
+                            KV_I("seen", seen), KV_U("last", facts->last));
+        r = begin_anew(store, facts, older || !facts->epoch);
+        if (r == 0)
+                bucket_rewound_known(store->bucket);
+        return r;
+}
+
+/* What was passed over is looked at again by every start: this program may be one that can read it. */
+static int look_again(struct store *store)
+{
+        const int64_t passed = note(store, NOTE_PASSED);
+        const int r = passed > 0 ? set_note(store, NOTE_SEEN, 0) : (int)passed;
+
+        return r < 0 ? r : set_note(store, NOTE_PASSED, 0);
+}
+
+/* -EPIPE: it became another one meanwhile. */
+static int catch_up(struct store *store, unsigned replicas, unsigned wait_ms, unsigned settle_ms, struct error *err)
 {
         struct bucket_facts facts;
         int r = bucket_look(store->bucket, replicas, wait_ms, &facts, err);
@@ -342,6 +453,8 @@ int store_catch_up(struct store *store, unsigned replicas, unsigned wait_ms, uns
                 return r;
         (void)bucket_settle(store->bucket, settle_ms); /* what comes before its tenant asks for that */
         r = compare(store, &facts);
+        if (r == 0)
+                r = look_again(store);
         if (r == 0 && bucket_watch(store->bucket, (uint64_t)note(store, NOTE_SEEN)) < 0)
                 return error_fail(err, -EHOSTUNREACH, "%s", bucket_why(store->bucket));
         while (r >= 0 && (uint64_t)note(store, NOTE_SEEN) < facts.last)
@@ -352,6 +465,13 @@ int store_catch_up(struct store *store, unsigned replicas, unsigned wait_ms, uns
         return r < 0 ? error_fail(err, r, "%s",
                                   r == -EPIPE || r == -EHOSTUNREACH ? bucket_why(store->bucket) : store_why(store))
                      : 0;
+}
+
+int store_catch_up(struct store *store, unsigned replicas, unsigned wait_ms, unsigned settle_ms, struct error *err)
+{
+        const int r = catch_up(store, replicas, wait_ms, settle_ms, err);
+
+        return r == -EPIPE ? catch_up(store, replicas, wait_ms, settle_ms, err) : r;
 }
 
 bool store_is_whole(struct store *store)
@@ -403,6 +523,7 @@ int store_push(struct store *store)
         if (r < 0)
                 return r;
         r = push_all(store, Q_TENANTS, ENTITY_TENANT);
+        r = r < 0 ? r : push_all(store, Q_ALL_REMOVED, ENTITY_TENANT);
         r = r < 0 ? r : push_all(store, Q_ALL_ROSTERS, ENTITY_ROSTER);
         r = r < 0 ? r : push_all(store, Q_ALL_CONNECTORS, ENTITY_CONNECTOR);
         r = r < 0 ? r : push_all(store, Q_ALL_TOKENS, ENTITY_TOKEN);

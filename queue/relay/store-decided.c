@@ -122,6 +122,8 @@ int store_quarantine(struct store *store, const char *tenant, const char *id, co
                 return n;
         n = db_run(store->db, db_query(store->db, Q_QUARANTINE, "ttit", tenant, id, now, why));
         if (n > 0)
+                r = db_run(store->db, db_query(store->db, Q_COUNT_QUARANTINE, "tt", tenant, id));
+        if (n > 0 && r >= 0)
                 r = store_later(store, &w.entity);
         return db_end(store->db, r < 0 ? r : n);
 }
@@ -136,8 +138,12 @@ int store_release(struct store *store, const char *tenant, const char *id)
         struct write w = store_write_of(ENTITY_CONNECTOR, tenant, id);
         int r;
 
-        while (store_write_begin(store, &w, &r))
-                r = store_write_end(store, &w, db_run(store->db, db_query(store->db, Q_RELEASE, "tt", tenant, id)));
+        while (store_write_begin(store, &w, &r)) {
+                int n = db_run(store->db, db_query(store->db, Q_RELEASE, "tt", tenant, id));
+                if (n > 0 && db_run(store->db, db_query(store->db, Q_COUNT_QUARANTINE, "tt", tenant, id)) < 0)
+                        n = -EIO;
+                r = store_write_end(store, &w, n);
+        }
         return r;
 }
 

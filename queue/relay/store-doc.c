@@ -13,6 +13,9 @@
 #include "certs/codec/json.h"
 #include "queue/relay/store-internal.h"
 
+/* One of a higher number can't be read. Raised where a node that goes by the former would do wrong; members may be
+ * added without. */
+#define DOCUMENT_VERSION 1
 #define CERTIFICATES_MAX 256
 #define JWK_MAX 512
 #define PROOF_MAX 4096
@@ -105,19 +108,28 @@ static void write_hash(struct json_writer *w, const char *key, const uint8_t *ha
 }
 
 /* A tenant that is not in the tables was removed. */
+static int encode_removed(struct store *store, const struct entity *e, struct json_writer *w)
+{
+        char gen[REMOVED_WORD_MAX + 1];
+        const int r = e->gen[0] ? -ENOENT : store_removed_last(store, e->tenant, REMOVED_GENERATIONS, gen);
+
+        json_write_str(w, "gen", r == 0 ? gen : e->gen);
+        json_write_bool(w, "removed", true);
+        return r == -EIO ? r : 0;
+}
+
 static int encode_tenant(struct store *store, const struct entity *e, struct json_writer *w)
 {
         struct store_secret secrets[STORE_SECRETS_MAX];
         char gen[STORE_GEN_LEN + 1];
         struct store_tenant tenant;
         size_t n = 0;
-        int r = store_tenant_get(store, e->tenant, &tenant);
+        int r = store_removed_write(store, e->tenant, REMOVED_GENERATIONS, w);
 
-        if (r == -ENOENT) {
-                json_write_str(w, "gen", e->gen);
-                json_write_bool(w, "removed", true);
-                return 0;
-        }
+        if (r == 0)
+                r = store_tenant_get(store, e->tenant, &tenant);
+        if (r == -ENOENT)
+                return encode_removed(store, e, w);
         if (r == 0)
                 r = store_gen(store, e->tenant, gen);
         if (r == 0)
@@ -127,6 +139,7 @@ static int encode_tenant(struct store *store, const struct entity *e, struct jso
         json_write_str(w, "gen", gen);
         json_write_str(w, "pin", tenant.pin);
         json_write_int(w, "since", tenant.since);
+        json_write_int(w, "changes", db_number(db_query(store->db, Q_TENANT_CHANGES, "t", e->tenant)));
         json_write_open(w, "secrets", '[');
         for (size_t i = 0; i < n; i++) {
                 json_write_open(w, NULL, '{');
@@ -136,7 +149,7 @@ static int encode_tenant(struct store *store, const struct entity *e, struct jso
                 json_write_close(w, '}');
         }
         json_write_close(w, ']');
-        return 0;
+        return store_removed_write(store, e->tenant, REMOVED_SECRETS, w);
 }
 
 static int encode_certificates(struct store *store, const struct entity *e, struct json_writer *w)
@@ -176,6 +189,7 @@ static int encode_connector(struct store *store, const struct entity *e, struct 
                 json_write_int(w, "quarantined", db_int(st, 8));
                 json_write_str(w, "why", db_str(st, 9, NULL));
         }
+        json_write_int(w, "quarantines", db_int(st, 10));
         db_reset(st);
         return encode_certificates(store, e, w);
 }
@@ -238,7 +252,7 @@ int store_doc_encode(struct store *store, const struct entity *e, struct buffer 
 
         json_write_begin(&w, out);
         json_write_open(&w, NULL, '{');
-        json_write_int(&w, "v", 1);
+        json_write_int(&w, "v", DOCUMENT_VERSION);
         switch (e->kind) {
         case ENTITY_TENANT:
                 r = encode_tenant(store, e, &w);
@@ -271,60 +285,100 @@ static int64_t read_time(struct json_reader *r, const char *key)
         return json_read_has(r, key) ? json_read_int(r, key, 0, INT64_C(1) << 40) : 0;
 }
 
+/*
+ * What was removed stays so, whoever says it. Else those count that whoever changed the tenant later knows, and where
+ * that is this node (of a document from before the last changes) the document's as well. 1: the document lacks
+ * something.
+ */
+static int merge_secrets(struct store *store, const struct entity *e, struct json_reader *r)
+{
+        const int64_t here = db_number(db_query(store->db, Q_TENANT_CHANGES, "t", e->tenant)),
+                      there = json_read_has(r, "changes") ? json_read_int(r, "changes", 0, INT32_MAX) : here;
+        int more = here < 0 ? -EIO : store_removed_read(store, e->tenant, REMOVED_SECRETS, r);
+        int code = more < 0 ? more : RUN(store, Q_TENANT_CHANGES_PUT, "ti", e->tenant, there);
+
+        if (code >= 0 && there >= here)
+                code = RUN(store, Q_SECRETS_CLEAR, "t", e->tenant);
+        return code < 0 ? code : more || there < here;
+}
+
+/* The whole list, before anything of it counts. */
+static int read_secrets(struct json_reader *r, struct store_secret secrets[STORE_SECRETS_MAX], int64_t *kinds,
+                        size_t *ret_n)
+{
+        struct json_reader list, secret;
+        size_t n = 0;
+
+        if (json_read_list(&list, r, "secrets", JSON_REQUIRED, 0, STORE_SECRETS_MAX))
+                for (; json_read_next(&list) && json_read_object(&secret, &list, NULL, JSON_REQUIRED); n++) {
+                        kinds[n] = json_read_int(&secret, "kind", 1, INT32_MAX); /* as store_secret_kind */
+                        json_read_b64u(&secret, "hash", secrets[n].hash, STORE_HASH_LEN);
+                        secrets[n].since = read_time(&secret, "since");
+                }
+        *ret_n = n;
+        return json_read_result(r) < 0 ? -EBADMSG : 0;
+}
+
 static int apply_secrets(struct store *store, const struct entity *e, struct json_reader *r)
 {
-        uint8_t hashes[STORE_SECRETS_MAX][STORE_HASH_LEN];
-        int64_t kinds[STORE_SECRETS_MAX], times[STORE_SECRETS_MAX];
-        struct json_reader list;
-        size_t n = 0;
-        int code;
+        struct store_secret secrets[STORE_SECRETS_MAX];
+        int64_t kinds[STORE_SECRETS_MAX];
+        size_t n;
+        int code = read_secrets(r, secrets, kinds, &n);
+        const int more = code < 0 ? code : merge_secrets(store, e, r);
 
-        if (!json_read_list(&list, r, "secrets", JSON_REQUIRED, 0, STORE_SECRETS_MAX))
-                return json_read_result(r);
-        while (json_read_next(&list)) {
-                struct json_reader secret;
-
-                if (!json_read_object(&secret, &list, NULL, JSON_REQUIRED))
-                        break;
-                kinds[n] = json_read_int(&secret, "kind", SECRET_SERVICE, SECRET_ADMIN);
-                json_read_b64u(&secret, "hash", hashes[n], STORE_HASH_LEN);
-                times[n] = read_time(&secret, "since");
-                n++;
-        }
-        code = json_read_result(r);
-        if (code == 0)
-                code = RUN(store, Q_SECRETS_CLEAR, "t", e->tenant);
+        code = more;
         for (size_t i = 0; code >= 0 && i < n; i++)
-                code = RUN(store, Q_SECRET_ADD, "tibi", e->tenant, kinds[i], hashes[i], times[i]);
-        return code < 0 ? code : 0;
+                code = RUN(store, Q_SECRET_PUT, "tibi", e->tenant, kinds[i], secrets[i].hash, secrets[i].since);
+        if (code >= 0)
+                code = RUN(store, Q_SECRETS_DEAD, "t", e->tenant);
+        return code < 0 ? code : more || code;
+}
+
+/* Whether that generation of the tenant was removed, and what follows for the one in the tables. dead: the document's.
+ */
+static int end_generation(struct store *store, const struct entity *e, const int dead)
+{
+        char here[STORE_GEN_LEN + 1];
+        const int code = store_gen(store, e->tenant, here);
+        const int here_dead = code < 0 ? code : store_removed_has(store, e->tenant, REMOVED_GENERATIONS, here);
+
+        if (here_dead < 0 || !here[0] || !(here_dead || (!dead && strcmp(here, e->gen) != 0)))
+                return here_dead < 0 ? here_dead : 0;
+        return store_tenant_forget(store, e->tenant);
 }
 
 static int apply_tenant(struct store *store, struct entity *e, struct json_reader *r)
 {
-        char pin[KID_LEN + 1], here[STORE_GEN_LEN + 1];
+        char pin[KID_LEN + 1];
         const bool removed = json_read_has(r, "removed") && json_read_bool(r, "removed");
-        int code = store_gen(store, e->tenant, here);
 
         json_read_str(r, "gen", JSON_REQUIRED, e->gen, sizeof(e->gen));
-        if (code < 0 || json_read_result(r) < 0)
-                return code < 0 ? code : -EBADMSG;
-        const bool same = strcmp(here, e->gen) == 0;
-        if (here[0] && (removed ? same : !same))
-                code = store_tenant_forget(store, e->tenant);
-        if (code < 0 || removed)
-                return code < 0 ? code : 0;
+        if (json_read_result(r) < 0)
+                return -EBADMSG;
+        const int more = store_removed_read(store, e->tenant, REMOVED_GENERATIONS, r);
+        int code = more;
+        if (code >= 0 && removed)
+                code = store_removed_add(store, e->tenant, REMOVED_GENERATIONS, e->gen, 0);
+        const int dead = code < 0 ? code : store_removed_has(store, e->tenant, REMOVED_GENERATIONS, e->gen);
+        code = dead < 0 ? dead : end_generation(store, e, dead);
+        if (code < 0 || removed || dead)
+                return code < 0 ? code : more || !removed;
         json_read_str(r, "pin", JSON_REQUIRED, pin, sizeof(pin));
         const int64_t since = read_time(r, "since");
         if (json_read_result(r) < 0)
                 return -EBADMSG;
         code = RUN(store, Q_TENANT_PUT, "ttit", e->tenant, pin, since, e->gen);
-        return code < 0 ? code : apply_secrets(store, e, r);
+        if (code >= 0)
+                code = apply_secrets(store, e, r);
+        return code < 0 ? code : more || code;
 }
 
-/* 1: one of them is revoked here and not in the document. */
+/* 1: one of them is revoked here and not in the document, or it lacks one: what is on no record can't be revoked. */
 static int apply_certificates(struct store *store, const struct entity *e, struct json_reader *r)
 {
         struct json_reader list;
+        int64_t listed = 0;
         int stricter = 0, code = 0;
 
         if (!json_read_list(&list, r, "certificates", JSON_REQUIRED, 0, CERTIFICATES_MAX))
@@ -340,22 +394,46 @@ static int apply_certificates(struct store *store, const struct entity *e, struc
                 const bool revoked = json_read_bool(&cert, "revoked");
                 if (json_read_result(r) < 0)
                         break;
+                listed++;
                 code = RUN(store, Q_CERTIFICATE_PUT, "ttti", serial, e->tenant, e->id, not_after);
                 if (code >= 0 && revoked)
                         code = RUN(store, Q_REVOKED_PUT, "ttti", serial, e->tenant, e->id, not_after);
                 else if (code >= 0)
                         stricter |= db_number(db_query(store->db, Q_SERIAL_REVOKED, "t", serial)) > 0;
         }
-        return code < 0 ? code : json_read_result(r) < 0 ? -EBADMSG : stricter;
+        const int64_t here = db_number(db_query(store->db, Q_CERTIFICATE_COUNT, "tt", e->tenant, e->id));
+        return code < 0 ? code : here < 0 ? -EIO : json_read_result(r) < 0 ? -EBADMSG : stricter || here > listed;
 }
 
-/* What was decided about the connector. 1: here it is barred by a revocation of which the document does not know. */
-static int apply_decisions(struct store *store, const struct entity *e, struct json_reader *r, int64_t known,
-                           bool waits)
+/* How often a connector was revoked, and came into quarantine or out of it: who knows of more decides. */
+struct decisions {
+        int64_t revocations, quarantines;
+};
+
+static int known_decisions(struct store *store, const struct entity *e, struct decisions *ret_known)
+{
+        ret_known->revocations = db_number(db_query(store->db, Q_REVOCATIONS, "tt", e->tenant, e->id));
+        ret_known->quarantines = db_number(db_query(store->db, Q_QUARANTINES, "tt", e->tenant, e->id));
+        return ret_known->revocations < 0 || ret_known->quarantines < 0 ? -EIO : 0;
+}
+
+/* It enrolled again: what it had until now and this node alone knows of stays worthless, as in store_connector_enrol.
+ */
+static int let_back(struct store *store, const struct entity *e)
+{
+        const int code = RUN(store, Q_REVOKE_BARRED, "tt", e->tenant, e->id);
+
+        return code < 0 ? code : RUN(store, Q_UNBAR, "tt", e->tenant, e->id);
+}
+
+/* What was decided about the connector. 1: here something was of which the document does not know. */
+static int apply_decisions(struct store *store, const struct entity *e, struct json_reader *r,
+                           const struct decisions *known, const struct decisions *told, bool waits)
 {
         char why[256];
-        const int64_t revocations = json_read_int(r, "revocations", 0, INT32_MAX), barred = read_time(r, "barred"),
-                      quarantined = read_time(r, "quarantined");
+        const int64_t barred = read_time(r, "barred"), quarantined = read_time(r, "quarantined");
+        const bool revocations_count = told->revocations >= known->revocations,
+                   quarantines_count = told->quarantines >= known->quarantines;
         int code = 0;
 
         json_read_cut(r, "why", why, sizeof(why));
@@ -363,35 +441,39 @@ static int apply_decisions(struct store *store, const struct entity *e, struct j
                 return -EBADMSG;
         if (barred)
                 code = RUN(store, Q_BAR, "tti", e->tenant, e->id, barred);
-        else if (revocations >= known && !waits)
-                code = RUN(store, Q_UNBAR, "tt", e->tenant, e->id);
-        if (code >= 0 && quarantined)
+        else if (revocations_count && !waits)
+                code = let_back(store, e);
+        if (code >= 0 && quarantines_count && quarantined)
                 code = RUN(store, Q_QUARANTINE, "ttit", e->tenant, e->id, quarantined, why);
-        else if (code >= 0 && !waits)
+        else if (code >= 0 && quarantines_count && !waits)
                 code = RUN(store, Q_RELEASE, "tt", e->tenant, e->id);
-        return code < 0 ? code : revocations < known;
+        return code < 0 ? code : !revocations_count || !quarantines_count;
 }
 
 static int apply_connector(struct store *store, const struct entity *e, struct json_reader *r, bool waits)
 {
         char name[NAME_MAX_LEN + 1], kid[KID_LEN + 1], jwk[JWK_MAX], proof[PROOF_MAX];
-        const int64_t known = db_number(db_query(store->db, Q_REVOCATIONS, "tt", e->tenant, e->id)),
-                      enrolled = read_time(r, "enrolled"), since = read_time(r, "since"),
-                      revocations = json_read_int(r, "revocations", 0, INT32_MAX);
+        struct decisions known;
+        int code = known_decisions(store, e, &known);
+        const int64_t enrolled = read_time(r, "enrolled"), since = read_time(r, "since");
+        const struct decisions told = {.revocations = json_read_int(r, "revocations", 0, INT32_MAX),
+                                       .quarantines = json_read_has(r, "quarantines")
+                                                              ? json_read_int(r, "quarantines", 0, INT32_MAX)
+                                                              : known.quarantines};
 
         json_read_str(r, "name", JSON_REQUIRED, name, sizeof(name));
         json_read_str(r, "kid", JSON_OPTIONAL, kid, sizeof(kid));
         json_read_str(r, "jwk", JSON_OPTIONAL, jwk, sizeof(jwk));
         json_read_str(r, "proof", JSON_OPTIONAL, proof, sizeof(proof));
-        if (known < 0 || json_read_result(r) < 0)
-                return known < 0 ? -EIO : -EBADMSG;
-        int code = RUN(store, Q_CONNECTOR_PUT, "tttitttii", e->tenant, e->id, name, enrolled, kid, jwk, proof, since,
-                       revocations);
-        const int stricter = code < 0 ? code : apply_certificates(store, e, r);
-        if (stricter < 0)
-                return stricter;
-        code = apply_decisions(store, e, r, known, waits);
-        return code < 0 ? code : code | stricter;
+        if (code < 0 || json_read_result(r) < 0)
+                return code < 0 ? code : -EBADMSG;
+        code = RUN(store, Q_CONNECTOR_PUT, "tttitttiii", e->tenant, e->id, name, enrolled, kid, jwk, proof, since,
+                   told.revocations, told.quarantines);
+        const int more = code < 0 ? code : apply_decisions(store, e, r, &known, &told, waits);
+        if (more < 0)
+                return more;
+        code = apply_certificates(store, e, r);
+        return code < 0 ? code : code || more;
 }
 
 static int apply_roster(struct store *store, const struct entity *e, struct json_reader *r)
@@ -475,7 +557,9 @@ int store_doc_apply(struct store *store, struct entity *e, const char *text, siz
         struct error err;
 
         json_read_begin(&r, text, n, JSON_PLAIN, "the document", &err);
-        if (json_read_int(&r, "v", 1, 1) != 1)
+        if (json_read_int(&r, "v", 1, INT32_MAX) > DOCUMENT_VERSION)
+                return -EPROTONOSUPPORT;
+        if (json_read_result(&r) < 0)
                 return -EBADMSG;
         if (e->kind == ENTITY_TOKEN) {
                 json_read_str(&r, "tenant", JSON_REQUIRED, e->tenant, sizeof(e->tenant));

@@ -53,18 +53,34 @@ enum query {
         Q_EVENT_TRIM,
         Q_EVENTS,
         Q_VERSION,
-        Q_HAS_REASONS,
-        Q_HAS_GEN,
+        Q_BACKUP,
+        Q_HAS_COLUMN,
         Q_TOKEN_CERTIFICATE,
         Q_TOKEN_ANSWER,
         Q_TOKENS_OF,
         Q_COUNT_REVOCATION,
+        Q_COUNT_QUARANTINE,
+        Q_CERTIFICATE_COUNT,
         Q_GEN,
         Q_TENANT_PUT,
         Q_SECRETS_CLEAR,
+        Q_SECRETS_DEAD,
+        Q_SECRET_PUT,
+        Q_TENANT_CHANGED,
+        Q_TENANT_CHANGES,
+        Q_TENANT_CHANGES_PUT,
+        Q_SECRET_GONE,
+        Q_REMOVED_ADD,
+        Q_REMOVED_TRIM,
+        Q_REMOVED_HAS,
+        Q_REMOVED_OF,
+        Q_REMOVED_COUNT,
+        Q_ALL_REMOVED,
+        Q_KEYS_REMOVED,
         Q_CONNECTOR_DOC,
         Q_CONNECTOR_PUT,
         Q_REVOCATIONS,
+        Q_QUARANTINES,
         Q_CERTIFICATES_DOC,
         Q_CERTIFICATE_PUT,
         Q_REVOKED_PUT,
@@ -100,7 +116,7 @@ enum query {
         Q_MEMBERS,
         Q_REVOKED_OF,
         Q_FORGET, /* one for each table that has rows of a tenant */
-        Q_FORGET_LAST = Q_FORGET + 8,
+        Q_FORGET_LAST = Q_FORGET + 9,
         Q_COUNT_
 };
 
@@ -115,6 +131,7 @@ struct store {
         struct bucket *bucket; /* NULL: the database is the store */
         const char *detached;  /* not NULL: there is a bucket, which cannot be had, for this reason */
         bool unreachable;      /* the last failure was the bucket's */
+        bool later;            /* it was a document of a later version of the relay, which must not be written over */
 };
 
 /* ---- entities: what has a key in the bucket (store-doc.c, store-copy.c) ---- */
@@ -141,9 +158,26 @@ int store_doc_encode(struct store *store, const struct entity *e, struct buffer 
  * Puts a document into the tables: all of it but what would undo something that this node knows to be stricter: a used
  * token, a revocation, a roster of a higher number. waits: of the entity something is not in the bucket yet, which
  * stays. 0; 1: the tables are stricter than the document, which should be written anew; -EBADMSG: no document; -ESRCH:
- * its tenant is not this node's (another generation); -EIO.
+ * its tenant is not this node's (another generation); -EPROTONOSUPPORT: it is of a later version of the relay; -EIO.
  */
 int store_doc_apply(struct store *store, struct entity *e, const char *text, size_t n, bool waits);
+
+/* ---- what was removed (store-removed.c) ---- */
+#define REMOVED_MAX 256     /* of a kind and tenant: the newest */
+#define REMOVED_WORD_MAX 64 /* hex digits: a secret's hash; a generation */
+/* Kinds, and the names of their lists in the tenant's document. */
+#define REMOVED_SECRETS "secrets_removed"
+#define REMOVED_GENERATIONS "generations_removed"
+struct json_writer;
+struct json_reader;
+/* Each within a transaction. 0, -EIO; has: 1 or 0; last: the newest one, or -ENOENT. word "": nothing is added. */
+int store_removed_add(struct store *store, const char *tenant, const char *kind, const char *word, int64_t at);
+int store_removed_has(struct store *store, const char *tenant, const char *kind, const char *word);
+int store_removed_last(struct store *store, const char *tenant, const char *kind, char out[REMOVED_WORD_MAX + 1]);
+/* The list as a member of the document. */
+int store_removed_write(struct store *store, const char *tenant, const char *kind, struct json_writer *w);
+/* Adds what the document lists. 1: the tables have one that it does not list; -EBADMSG. */
+int store_removed_read(struct store *store, const char *tenant, const char *kind, struct json_reader *r);
 
 /*
  * One write: of one entity, by whatever the body does to the tables.
@@ -176,4 +210,6 @@ int store_gen(struct store *store, const char *tenant, char out[STORE_GEN_LEN + 
 int store_tenant_forget(struct store *store, const char *name);
 /* After a purge or a trim: what its keys held is erased from the bucket, too. */
 void store_erase(struct store *store, const struct entity *e);
+/* Documents of tenants that are no more: nobody reads them, and the bucket has an end. Some of them at a time. */
+void store_erase_removed(struct store *store);
 _Static_assert(STORE_HASH_LEN == DB_BLOB_LEN, "a hash is the blob that the database binds");

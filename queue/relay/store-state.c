@@ -243,8 +243,10 @@ int store_purge(struct store *store, int64_t now)
                      {Q_PURGE_EVENTS, now - STORE_SIGN_IN_LIFE}};
         int r = 0;
 
-        if (store->bucket)
+        if (store->bucket) {
+                store_erase_removed(store);
                 erase_old(store, now - STORE_SIGN_IN_LIFE);
+        }
         for (size_t i = 0; i < sizeof(terms) / sizeof(terms[0]); i++) {
                 int n = db_run(store->db, db_query(store->db, terms[i].query, "i", terms[i].before));
                 r = n < 0 ? n : r;

@@ -22,12 +22,12 @@
 
 #define BUSY_MS 2000
 /* Its user_version. 0: made before there were versions, or new. Raise it with any change of what stands below. */
-#define SCHEMA_VERSION 3
+#define SCHEMA_VERSION 4
 
 static const char schema[] =
         /* gen: another for each time that a tenant of the name is made */
         "CREATE TABLE IF NOT EXISTS tenant(name TEXT PRIMARY KEY, pin TEXT NOT NULL, since INTEGER NOT NULL, "
-        "gen TEXT NOT NULL DEFAULT '') WITHOUT ROWID;"
+        "gen TEXT NOT NULL DEFAULT '', changes INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;"
         "CREATE TABLE IF NOT EXISTS secret(tenant TEXT NOT NULL, kind INTEGER NOT NULL, hash BLOB NOT NULL, "
         "since INTEGER NOT NULL,"
         " PRIMARY KEY(tenant, hash)) WITHOUT ROWID;"
@@ -36,8 +36,11 @@ static const char schema[] =
         " used INTEGER NOT NULL DEFAULT 0, csr BLOB, at INTEGER, certificate TEXT) WITHOUT ROWID;"
         "CREATE TABLE IF NOT EXISTS connector(tenant TEXT NOT NULL, id TEXT NOT NULL, name TEXT NOT NULL, "
         "enrolled INTEGER NOT NULL,"
-        " kid TEXT, jwk TEXT, proof TEXT, since INTEGER, revocations INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(tenant, "
-        "id)) WITHOUT ROWID;"
+        " kid TEXT, jwk TEXT, proof TEXT, since INTEGER, revocations INTEGER NOT NULL DEFAULT 0, "
+        "quarantines INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(tenant, id)) WITHOUT ROWID;"
+        /* what an older copy of the bucket must not bring back (store-removed.c) */
+        "CREATE TABLE IF NOT EXISTS removed(tenant TEXT NOT NULL, kind TEXT NOT NULL, word TEXT NOT NULL, at INTEGER "
+        "NOT NULL, PRIMARY KEY(tenant, kind, word)) WITHOUT ROWID;"
         "CREATE TABLE IF NOT EXISTS certificate(serial TEXT PRIMARY KEY, tenant TEXT NOT NULL, id TEXT NOT "
         "NULL, not_after INTEGER NOT NULL)"
         " WITHOUT ROWID;"
@@ -66,19 +69,27 @@ static const char schema[] =
         "CREATE TABLE IF NOT EXISTS outbox(n INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE);"
         "CREATE TABLE IF NOT EXISTS note(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;";
 
-/* What tables of version 2 and before lack. */
-static const char additions[] = "ALTER TABLE tenant ADD COLUMN gen TEXT NOT NULL DEFAULT '';"
-                                "ALTER TABLE token ADD COLUMN csr BLOB; ALTER TABLE token ADD COLUMN at INTEGER;"
-                                "ALTER TABLE token ADD COLUMN certificate TEXT;"
-                                "ALTER TABLE connector ADD COLUMN revocations INTEGER NOT NULL DEFAULT 0;"
-                                "ALTER TABLE event ADD COLUMN ref TEXT NOT NULL DEFAULT '';"
-                                "UPDATE tenant SET gen=lower(hex(randomblob(8)));"
-                                "UPDATE event SET ref=lower(hex(randomblob(8)));";
+/* What tables of earlier versions lack: the column by which that is known, and what adds it. */
+static const struct {
+        const char *table, *column, *sql;
+} additions[] = {
+        {"sign_in", "reasons", "ALTER TABLE sign_in ADD COLUMN reasons TEXT"},
+        {"tenant", "gen",
+         "ALTER TABLE tenant ADD COLUMN gen TEXT NOT NULL DEFAULT '';"
+         "ALTER TABLE token ADD COLUMN csr BLOB; ALTER TABLE token ADD COLUMN at INTEGER;"
+         "ALTER TABLE token ADD COLUMN certificate TEXT;"
+         "ALTER TABLE connector ADD COLUMN revocations INTEGER NOT NULL DEFAULT 0;"
+         "ALTER TABLE event ADD COLUMN ref TEXT NOT NULL DEFAULT '';"
+         "UPDATE tenant SET gen=lower(hex(randomblob(8)));"
+         "UPDATE event SET ref=lower(hex(randomblob(8)));"},
+        {"tenant", "changes", "ALTER TABLE tenant ADD COLUMN changes INTEGER NOT NULL DEFAULT 0"},
+        {"connector", "quarantines", "ALTER TABLE connector ADD COLUMN quarantines INTEGER NOT NULL DEFAULT 0"},
+};
 
 #define FORGET(n, table) [Q_FORGET + (n)] = "DELETE FROM " table " WHERE tenant=?"
 
 static const char *const texts[Q_COUNT_] = {
-        [Q_TENANT_ADD] = "INSERT OR IGNORE INTO tenant VALUES(?,?,?,lower(hex(randomblob(8))))",
+        [Q_TENANT_ADD] = "INSERT OR IGNORE INTO tenant(name, pin, since, gen) VALUES(?,?,?,lower(hex(randomblob(8))))",
         [Q_TENANT_GET] = "SELECT name, pin, since FROM tenant WHERE name=?",
         [Q_TENANT_REMOVE] = "DELETE FROM tenant WHERE name=?",
         [Q_TENANTS] = "SELECT name, pin, since FROM tenant ORDER BY name",
@@ -165,6 +176,7 @@ static const char *const texts[Q_COUNT_] = {
         [Q_EVENTS] =
                 "SELECT at, name, id, text FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY name ORDER BY n DESC) AS "
                 "place FROM event WHERE tenant=?) WHERE place<=100 ORDER BY n DESC LIMIT 400",
+        [Q_BACKUP] = "VACUUM INTO ?",
         [Q_VERSION] = "PRAGMA data_version",
         [Q_CHANGED] = "SELECT tenant, n FROM changed WHERE n>? ORDER BY n",
         [Q_CHANGED_LAST] = "SELECT COALESCE(MAX(n), 0) FROM changed",
@@ -175,25 +187,51 @@ static const char *const texts[Q_COUNT_] = {
                       "b.tenant=c.tenant AND b.id=c.id), EXISTS(SELECT 1 FROM quarantine q WHERE q.tenant=c.tenant "
                       "AND q.id=c.id) FROM connector c WHERE c.tenant=?",
         [Q_REVOKED_OF] = "SELECT serial FROM revoked WHERE tenant=?",
-        [Q_HAS_GEN] = "SELECT COUNT(*) FROM pragma_table_info('tenant') WHERE name='gen'",
-        [Q_HAS_REASONS] = "SELECT COUNT(*) FROM pragma_table_info('sign_in') WHERE name='reasons'",
+        [Q_HAS_COLUMN] = "SELECT COUNT(*) FROM pragma_table_info(?) WHERE name=?",
         /* ---- what stands in the bucket, and what this node has of it ---- */
         [Q_GEN] = "SELECT gen FROM tenant WHERE name=?",
-        [Q_TENANT_PUT] = "INSERT INTO tenant VALUES(?,?,?,?) ON CONFLICT DO NOTHING",
+        [Q_TENANT_PUT] = "INSERT INTO tenant(name, pin, since, gen) VALUES(?,?,?,?) ON CONFLICT DO NOTHING",
+        [Q_TENANT_CHANGED] = "UPDATE tenant SET changes=changes+1 WHERE name=?",
+        [Q_TENANT_CHANGES] = "SELECT COALESCE((SELECT changes FROM tenant WHERE name=?), 0)",
+        [Q_TENANT_CHANGES_PUT] = "UPDATE tenant SET changes=?2 WHERE name=?1 AND changes<?2",
         [Q_SECRETS_CLEAR] = "DELETE FROM secret WHERE tenant=?",
+        [Q_SECRETS_DEAD] = "DELETE FROM secret WHERE tenant=?1 AND lower(hex(hash)) IN (SELECT word FROM removed WHERE "
+                           "tenant=?1 AND kind='" REMOVED_SECRETS "')",
+        [Q_SECRET_PUT] = "INSERT OR IGNORE INTO secret(tenant, kind, hash, since) VALUES(?,?,?,?)",
+        [Q_SECRET_GONE] = "INSERT OR IGNORE INTO removed SELECT tenant, '" REMOVED_SECRETS
+                          "', lower(hex(hash)), ?3 FROM secret WHERE tenant=?1 AND hash=?2",
+        [Q_REMOVED_ADD] = "INSERT OR IGNORE INTO removed VALUES(?,?,?,?)",
+        [Q_REMOVED_TRIM] = "DELETE FROM removed WHERE tenant=?1 AND kind=?2 AND word NOT IN (SELECT word FROM removed "
+                           "WHERE tenant=?1 AND kind=?2 ORDER BY at DESC, word LIMIT ?3)",
+        [Q_REMOVED_HAS] = "SELECT COUNT(*) FROM removed WHERE tenant=? AND kind=? AND word=?",
+        [Q_REMOVED_OF] = "SELECT word, at FROM removed WHERE tenant=? AND kind=? ORDER BY at DESC, word",
+        [Q_REMOVED_COUNT] = "SELECT COUNT(*) FROM removed WHERE tenant=? AND kind=?",
+        [Q_ALL_REMOVED] = "SELECT DISTINCT tenant FROM removed WHERE kind='" REMOVED_GENERATIONS
+                          "' AND tenant NOT IN (SELECT name FROM tenant)",
+        /* '/' is the character behind '.' */
+        [Q_KEYS_REMOVED] =
+                "SELECT r.key FROM removed d, (SELECT 'c' AS k UNION SELECT 'r' UNION SELECT 'e') JOIN revision r ON "
+                "r.key>=k||'.'||d.tenant||'.'||d.word AND r.key<k||'.'||d.tenant||'.'||d.word||'/' WHERE "
+                "d.kind='" REMOVED_GENERATIONS "' LIMIT ?",
         [Q_CONNECTOR_DOC] =
                 "SELECT name, enrolled, kid, jwk, proof, since, revocations, (SELECT since FROM barred b WHERE "
                 "b.tenant=c.tenant AND b.id=c.id), (SELECT since FROM quarantine q WHERE q.tenant=c.tenant AND "
-                "q.id=c.id), (SELECT why FROM quarantine q WHERE q.tenant=c.tenant AND q.id=c.id) FROM connector c "
-                "WHERE tenant=? AND id=?",
+                "q.id=c.id), (SELECT why FROM quarantine q WHERE q.tenant=c.tenant AND q.id=c.id), quarantines FROM "
+                "connector c WHERE tenant=? AND id=?",
         [Q_CONNECTOR_PUT] =
-                "INSERT INTO connector(tenant, id, name, enrolled, kid, jwk, proof, since, revocations) VALUES"
-                "(?,?,?,?,NULLIF(?,''),NULLIF(?,''),NULLIF(?,''),?,?) ON CONFLICT DO UPDATE SET name=excluded.name, "
+                "INSERT INTO connector(tenant, id, name, enrolled, kid, jwk, proof, since, revocations, quarantines) "
+                "VALUES(?,?,?,?,NULLIF(?,''),NULLIF(?,''),NULLIF(?,''),?,?,?) ON CONFLICT DO UPDATE SET "
+                "name=excluded.name, "
                 "enrolled=excluded.enrolled, kid=excluded.kid, jwk=excluded.jwk, proof=excluded.proof, "
-                "since=excluded.since, revocations=MAX(revocations, excluded.revocations)",
+                "since=excluded.since, revocations=MAX(revocations, excluded.revocations), "
+                "quarantines=MAX(quarantines, "
+                "excluded.quarantines)",
         [Q_REVOCATIONS] = "SELECT COALESCE((SELECT revocations FROM connector WHERE tenant=? AND id=?), 0)",
+        [Q_QUARANTINES] = "SELECT COALESCE((SELECT quarantines FROM connector WHERE tenant=? AND id=?), 0)",
+        [Q_COUNT_QUARANTINE] = "UPDATE connector SET quarantines=quarantines+1 WHERE tenant=? AND id=?",
+        [Q_CERTIFICATE_COUNT] = "SELECT MIN(COUNT(*), 200) FROM certificate WHERE tenant=? AND id=?",
         [Q_CERTIFICATES_DOC] = "SELECT serial, not_after, serial IN (SELECT serial FROM revoked) FROM certificate "
-                               "WHERE tenant=? AND id=? ORDER BY not_after DESC LIMIT 200",
+                               "WHERE tenant=? AND id=? ORDER BY not_after DESC, serial LIMIT 200",
         [Q_CERTIFICATE_PUT] = "INSERT OR IGNORE INTO certificate(serial, tenant, id, not_after) VALUES(?,?,?,?)",
         [Q_REVOKED_PUT] = "INSERT OR IGNORE INTO revoked(serial, tenant, id, not_after) VALUES(?,?,?,?)",
         [Q_SERIAL_REVOKED] = "SELECT COUNT(*) FROM revoked WHERE serial=?",
@@ -234,6 +272,7 @@ static const char *const texts[Q_COUNT_] = {
         FORGET(6, "barred"),
         FORGET(7, "quarantine"),
         FORGET(8, "event"),
+        [Q_FORGET_LAST] = "DELETE FROM removed WHERE tenant=? AND kind='" REMOVED_SECRETS "'",
 };
 
 /* ---- opening ---- */
@@ -272,12 +311,15 @@ static int upgrade(struct db *db, int version, struct error *err)
                 r = watch_tables(db, err);
         if (r < 0)
                 return r;
-        int64_t reasons = db_number(db_query(db, Q_HAS_REASONS, "")), gen = db_number(db_query(db, Q_HAS_GEN, ""));
-        if (reasons < 0 || gen < 0)
-                return db_fail(db, err);
-        if (!reasons)
-                r = db_exec(db, "ALTER TABLE sign_in ADD COLUMN reasons TEXT", err);
-        return r < 0 || gen ? r : db_exec(db, additions, err);
+        for (size_t i = 0; r == 0 && i < sizeof(additions) / sizeof(additions[0]); i++) {
+                const int64_t has =
+                        db_number(db_query(db, Q_HAS_COLUMN, "tt", additions[i].table, additions[i].column));
+
+                if (has < 0)
+                        return db_fail(db, err);
+                r = has ? 0 : db_exec(db, additions[i].sql, err);
+        }
+        return r;
 }
 
 int store_check_dir(const char *dir, struct error *err)
@@ -332,6 +374,15 @@ struct store *store_free(struct store *store)
         return NULL;
 }
 
+int store_backup(struct store *store, const char *path)
+{
+        const mode_t mask = umask(077);
+        const int r = db_run(store->db, db_query(store->db, Q_BACKUP, "t", path));
+
+        umask(mask);
+        return r < 0 ? r : 0;
+}
+
 int64_t store_version(struct store *store)
 {
         return db_number(db_query(store->db, Q_VERSION, ""));
@@ -362,6 +413,9 @@ int store_changes(struct store *store, int64_t after, store_change_fn *fn, void 
 
 const char *store_why(struct store *store)
 {
+        if (store->later)
+                return "what it is about was written by a later version of postern-relay at another node: upgrade this "
+                       "one";
         if (store->unreachable)
                 return store->bucket ? bucket_why(store->bucket) : store->detached;
         (void)db_fail(store->db, &store->why);
@@ -422,13 +476,21 @@ int store_tenant_forget(struct store *store, const char *name)
         return r == 0 ? -ENOENT : r < 0 ? r : 0;
 }
 
-int store_tenant_remove(struct store *store, const char *name)
+int store_tenant_remove(struct store *store, const char *name, int64_t now)
 {
         struct write w = store_write_of(ENTITY_TENANT, name, NULL);
         int r;
 
-        while (store_write_begin(store, &w, &r))
-                r = store_write_end(store, &w, store_tenant_forget(store, name));
+        while (store_write_begin(store, &w, &r)) {
+                int n = store_gen(store, name, w.entity.gen);
+                if (n == 0)
+                        n = store_tenant_forget(store, name);
+                if (n == 0)
+                        n = store_removed_add(store, name, REMOVED_GENERATIONS, w.entity.gen, now);
+                r = store_write_end(store, &w, n);
+        }
+        if (r == 0)
+                store_erase_removed(store);
         return r;
 }
 
@@ -452,7 +514,8 @@ static int add_secret(struct store *store, const char *tenant, enum store_secret
 
         if (n < 0 || n >= STORE_SECRETS_MAX)
                 return n < 0 ? (int)n : -ENOSPC;
-        return db_run(store->db, db_query(store->db, Q_SECRET_ADD, "tibi", tenant, (int64_t)kind, hash, now));
+        const int r = db_run(store->db, db_query(store->db, Q_SECRET_ADD, "tibi", tenant, (int64_t)kind, hash, now));
+        return r < 0 ? r : db_run(store->db, db_query(store->db, Q_TENANT_CHANGED, "t", tenant));
 }
 
 int store_secret_add(struct store *store, const char *tenant, enum store_secret_kind kind,
@@ -466,14 +529,25 @@ int store_secret_add(struct store *store, const char *tenant, enum store_secret_
         return r < 0 ? r : 0;
 }
 
-int store_secret_remove(struct store *store, const char *tenant, const uint8_t hash[STORE_HASH_LEN])
+static int remove_secret(struct store *store, const char *tenant, const uint8_t hash[STORE_HASH_LEN], int64_t now)
+{
+        int r = db_run(store->db, db_query(store->db, Q_SECRET_GONE, "tbi", tenant, hash, now));
+
+        if (r <= 0) /* there is none, or it is removed already */
+                return r;
+        r = db_run(store->db, db_query(store->db, Q_SECRET_REMOVE, "tb", tenant, hash));
+        if (r > 0)
+                r = db_run(store->db, db_query(store->db, Q_TENANT_CHANGED, "t", tenant));
+        return r < 0 ? r : store_removed_add(store, tenant, REMOVED_SECRETS, "", 0) < 0 ? -EIO : 1;
+}
+
+int store_secret_remove(struct store *store, const char *tenant, const uint8_t hash[STORE_HASH_LEN], int64_t now)
 {
         struct write w = store_write_of(ENTITY_TENANT, tenant, NULL);
         int r;
 
         while (store_write_begin(store, &w, &r))
-                r = store_write_end(store, &w,
-                                    db_run(store->db, db_query(store->db, Q_SECRET_REMOVE, "tb", tenant, hash)));
+                r = store_write_end(store, &w, remove_secret(store, tenant, hash, now));
         return r;
 }
 

@@ -29,6 +29,8 @@ int store_check_dir(const char *dir, struct error *err);
 int store_open(struct store **ret_store, const char *dir, struct error *err);
 struct store *store_free(struct store *store);
 DEFINE_FREEP(struct store, store_free)
+/* A copy of the database, also while others use it, in a file that is made. -EIO. */
+int store_backup(struct store *store, const char *path);
 /* Changes whenever another process has written. */
 int64_t store_version(struct store *store);
 /*
@@ -75,9 +77,9 @@ int store_tenant_add(struct store *store, const char *name, const char *pin, int
 int store_tenant_get(struct store *store, const char *name, struct store_tenant *ret_tenant);
 /*
  * Forgets a tenant and everything that hangs on it, in one step; its certificates stay revoked for as long as they
- * would have lived, whoever takes the name after it. -ENOENT.
+ * would have lived, whoever takes the name after it, and no older copy of a bucket brings it back. -ENOENT.
  */
-int store_tenant_remove(struct store *store, const char *name);
+int store_tenant_remove(struct store *store, const char *name, int64_t now);
 typedef void store_tenant_fn(void *arg, const struct store_tenant *tenant);
 int store_tenants(struct store *store, store_tenant_fn *fn, void *arg);
 
@@ -92,8 +94,8 @@ struct store_secret {
 /* -ENOSPC: the tenant has STORE_SECRETS_MAX. */
 int store_secret_add(struct store *store, const char *tenant, enum store_secret_kind kind,
                      const uint8_t hash[STORE_HASH_LEN], int64_t now);
-/* 1: it is no more, 0: there was none. */
-int store_secret_remove(struct store *store, const char *tenant, const uint8_t hash[STORE_HASH_LEN]);
+/* 1: it is no more, and no older copy of a bucket brings it back; 0: there was none. */
+int store_secret_remove(struct store *store, const char *tenant, const uint8_t hash[STORE_HASH_LEN], int64_t now);
 /* The oldest first. */
 int store_secrets(struct store *store, const char *tenant, struct store_secret secrets[STORE_SECRETS_MAX],
                   size_t *ret_n);

@@ -6,7 +6,7 @@
         cluster.kill(0); cluster.start(0)
         cluster.find(b'needle')                      # files on the servers' disks that hold these bytes
 
-STORE has JetStream, and its user `store` may make and use the one stream of the bucket. DISPATCH has none, and its user
+STORE has JetStream, and its user `store` may make and use the one stream of the bucket; `operator` is a person who looks after it. DISPATCH has none, and its user
 is an nkey. What a person would put into their servers' configuration stands in CONFIG.
 """
 import base64
@@ -45,7 +45,8 @@ accounts {{
         "$JS.API.STREAM.MSG.GET.KV_{bucket}", "$JS.API.STREAM.MSG.DELETE.KV_{bucket}", "$JS.API.CONSUMER.CREATE.KV_{bucket}",
         "$JS.API.CONSUMER.CREATE.KV_{bucket}.>", "$JS.API.CONSUMER.DELETE.KV_{bucket}.>", "$JS.FC.KV_{bucket}.>",
         "$KV.{bucket}.>"] }}
-      subscribe {{ allow: ["_INBOX_store.>"] }} }} }} ]
+      subscribe {{ allow: ["_INBOX_store.>"] }} }} }},
+      {{ user: operator, password: "{password}" }} ]
   }}
   DISPATCH {{
     users [ {{ nkey: {nkey}, permissions {{

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Two relay nodes whose store is on three real NATS servers. Usage: test_nats.py RELAY FORGE [unittest words]"""
 import base64
+import hashlib
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ sys.path.insert(0, HERE)
 sys.path.insert(0, os.path.join(HERE, '..', '..', 'lab'))
 import lab_nats  # noqa: E402
 import relay_site  # noqa: E402
-from relay_site import Connector, Relay, new_id, wait_for  # noqa: E402
+from relay_site import Connector, Relay, b64u, new_id, wait_for  # noqa: E402
 from test_nodes import Nats  # noqa: E402
 
 VERDICT = 'aaaa..bbbb.cccc.dddd'
@@ -75,6 +76,48 @@ class NatsTest(unittest.TestCase):
             self.cluster.stop()
             self.folder.cleanup()
 
+    def copy(self):
+        """The servers' disks are copied while they are down."""
+        self.cluster.kill(0, 1, 2, how=signal.SIGTERM)
+        self.cluster.keep()
+        self.cluster.start()
+        for node in self.nodes:
+            wait_for('it goes on', lambda node=node: not node.alive() or node.writable())
+
+    def put_back(self, *nodes):
+        """The copy is put back; these nodes, or all, see that."""
+        self.cluster.kill(0, 1, 2, how=signal.SIGTERM)
+        self.cluster.put_back()
+        self.cluster.start()
+        for node in nodes or self.nodes:
+            wait_for('it sees that', lambda node=node: 'store_bucket_is_another' in node.log_text() and node.writable())
+
+    def operator(self, what, data=b''):
+        """What somebody who looks after the servers has them do: the answer."""
+        somebody = Nats(self.cluster, account='operator')
+        try:
+            somebody.subscribe('_INBOX_operator.mine')
+            somebody.publish(what, data, '_INBOX_operator.mine')
+            somebody.until(b'MSG')
+            return json.loads(somebody.said.pop()[1])
+        finally:
+            somebody.close()
+
+    def document(self, key):
+        """(revision, value) of a key in the bucket."""
+        message = self.operator('$JS.API.STREAM.MSG.GET.KV_postern', json.dumps({'last_by_subj': '$KV.postern.' + key}).encode())['message']
+        return message['seq'], json.loads(base64.b64decode(message['data']))
+
+    @staticmethod
+    def as_bearer(node, secret):
+        """What the relay answers to who shows that secret."""
+        return node.request('GET', node.tenant_path('status'), headers={'Authorization': 'Bearer ' + secret})[0]
+
+    @staticmethod
+    def table(node, query):
+        with sqlite3.connect(node.path('state/relay.db'), timeout=20) as db:
+            return db.execute(query).fetchall()
+
     def knows(self, node, connector):
         """Whether the node takes the connector's certificate."""
         return connector.call('PUT', '/v1/link/identity', '{}', {'Content-Type': 'application/json'})[0] not in (401, 403)
@@ -124,6 +167,42 @@ class Together(NatsTest):
         self.assertFalse(self.knows(third, third.at(gone)))
         self.assertEqual(third.request('GET', third.tenant_path('keys'), headers=third.as_service())[0], 200)
         self.assertEqual(Connector(third, 'dc3', enrol=False).enrol(used)[0], 401)
+
+
+    def test_two_that_write_one_tenant_at_once(self):
+        """Of secrets that both nodes issue and revoke at the same moment none is lost, and none stays; a helpdesk's is one as well."""
+        old, made, threads = [self.a.cli('secret', 'acme', 'service').strip() for _ in range(4)], [], []
+        ids = [hashlib.sha256(secret.encode()).hexdigest()[:12] for secret in old]
+        wait_for('the other node has them', lambda: all(self.as_bearer(self.b, secret) == 200 for secret in old))
+        for i in range(8):
+            node = self.nodes[i % 2]
+            threads.append(threading.Thread(target=lambda node=node, kind=('helpdesk', 'service')[i // 4]: made.append(node.cli('secret', 'acme', kind).strip())))
+        for i, word in enumerate(ids):
+            threads.append(threading.Thread(target=self.nodes[i % 2].cli, args=('secret', 'revoke', 'acme', word)))
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        wanted = {hashlib.sha256(secret.encode()).hexdigest()[:12] for secret in made}
+        self.assertEqual(len(wanted), 8)
+        for node in self.nodes:
+            def listed(node=node):
+                return {x['id']: x['kind'] for x in json.loads(node.cli('secret', 'list', 'acme', '--json'))}
+            wait_for('all are there, and those that were revoked are not', lambda: wanted <= set(listed()) and not set(ids) & set(listed()))
+            self.assertEqual(sorted(listed()[word] for word in wanted), ['helpdesk'] * 4 + ['service'] * 4)
+
+    def test_what_is_over_leaves_the_bucket(self):
+        """The documents of a tenant that was removed go with it; that it was removed stays."""
+        Connector(self.a)
+        gen = self.table(self.a, "SELECT gen FROM tenant WHERE name='acme'")[0][0]
+        key = self.table(self.a, "SELECT key FROM revision WHERE key GLOB 'c.acme.*'")[0][0]
+        self.assertEqual(self.document(key)[1]['name'], 'dc1')
+        self.a.cli('tenant', 'remove', 'acme', '--yes')
+        wait_for('the other node knows', lambda: self.b.cli('tenant', 'list') == '')
+        left = self.operator('$JS.API.STREAM.INFO.KV_postern', b'{"subjects_filter": "$KV.postern.*.acme.>"}')['state'].get('subjects')
+        self.assertEqual(left, None)
+        tenant = self.document('t.acme')[1]
+        self.assertEqual((tenant['removed'], [x['word'] for x in tenant['generations_removed']]), (True, [gen]))
 
 
 class Enrolment(NatsTest):
@@ -440,6 +519,233 @@ class Stricter(NatsTest):
         wait_for('it goes on', self.b.writable)
         wait_for('the other node has heard of the revocation', lambda: not self.knows(self.b, self.b.at(c)))
         self.assertEqual(Connector(self.b, 'dc1', enrol=False).enrol(token)[0], 401)
+
+
+class Restored(NatsTest):
+    """An older copy of the servers' disks is put back, which is what a restore of a backup is."""
+
+    def quarantine(self, connector):
+        """Two machines say two things for one start of it."""
+        connector.go()
+        copied = connector.twin(connector.boot)
+        copied.open_stream()
+        copied.report(statement=copied.statement())
+        wait_for('it is in quarantine', lambda: 'IN QUARANTINE' in self.a.cli('connector', 'list', 'acme'))
+        connector.hang_up()
+        copied.hang_up()
+
+    def state(self, node):
+        """What is listed there: tenants with pins, ids of secrets, connectors with what was decided of them."""
+        tenants = {x['tenant']: x['pin'] for x in json.loads(node.cli('tenant', 'list', '--json'))}
+        connectors = {x['name']: (x['revoked'], bool(x['quarantine']), x['certificates']) for x in json.loads(node.cli('connector', 'list', 'acme', '--json'))}
+        return tenants, {x['id'] for x in json.loads(node.cli('secret', 'list', 'acme', '--json'))}, connectors
+
+    def test_what_was_done_since_stays_done(self):
+        """Removals, of secrets and tenants, count as revocations do; what was given since stays given; at all nodes, and at one that comes later."""
+        lost, pin = self.a.cli('secret', 'acme', 'service').strip(), json.loads(relay_site.forge('key', self.a.path('other.key')))['pin']
+        for name in ('gone', 'again'):
+            self.a.cli('tenant', 'add', name, '--pin', self.a.tenant_key['pin'])
+        c, released, revoked = Connector(self.a), Connector(self.a, 'dc2'), Connector(self.a, 'dc3')
+        self.a.approve(c, released)
+        self.quarantine(released)
+        wait_for('the other node has all', lambda: self.state(self.b) == self.state(self.a))
+        self.copy()
+        self.a.cli('secret', 'revoke', 'acme', hashlib.sha256(lost.encode()).hexdigest()[:8])
+        kept = self.a.cli('secret', 'acme', 'service').strip()
+        for name in ('gone', 'again'):
+            self.b.cli('tenant', 'remove', name, '--yes')
+        self.b.cli('tenant', 'add', 'again', '--pin', pin)
+        self.b.cli('connector', 'revoke', 'acme', 'dc3')
+        self.a.cli('connector', 'release', 'acme', 'dc2')
+        self.quarantine(c)
+        token = self.a.cli('token', 'acme', 'dc4').strip()
+        self.assertEqual(Connector(self.a, 'dc4', enrol=False).enrol(token)[0], 200)
+        wait_for('the other node has all', lambda: self.state(self.b) == self.state(self.a))
+        before = self.state(self.a)
+        self.assertEqual(before[0], {'acme': self.a.tenant_key['pin'], 'again': pin})
+        self.assertEqual(before[2], {'dc1': (False, True, 1), 'dc2': (False, False, 1), 'dc3': (True, False, 0), 'dc4': (False, False, 1)})
+        self.put_back()
+        for node in self.nodes:
+            wait_for('it has written again what it knows', lambda node=node: node.metric('postern_relay_store_waiting') == 0)
+            self.assertEqual(self.state(node), before)
+            self.assertEqual((self.as_bearer(node, lost), self.as_bearer(node, kept)), (401, 200))
+            self.assertEqual(Connector(node, 'dc4', enrol=False).enrol(token)[0], 401)
+        self.a.cli('store', 'push')  # what was made since the copy and is no tenant's document
+        third = self.node('n3', self.a)
+        self.assertEqual(self.state(third), before)
+        self.assertEqual((self.as_bearer(third, lost), self.as_bearer(third, kept)), (401, 200))
+        self.assertFalse(self.knows(third, third.at(revoked)))
+
+    def test_a_node_that_knows_less_is_there_first(self):
+        """Who knows of the removal comes last, when all has been taken from the copy, and written to, by one that does not."""
+        lost = self.a.cli('secret', 'acme', 'service').strip()
+        self.a.cli('tenant', 'add', 'gone', '--pin', self.a.tenant_key['pin'])
+        wait_for('the other node has all', lambda: 'gone' in self.b.cli('tenant', 'list') and self.as_bearer(self.b, lost) == 200)
+        self.copy()
+        self.b.stop()
+        self.a.cli('secret', 'revoke', 'acme', hashlib.sha256(lost.encode()).hexdigest()[:8])
+        self.a.cli('tenant', 'remove', 'gone', '--yes')
+        self.a.stop()
+        self.cluster.kill(0, 1, 2, how=signal.SIGTERM)
+        self.cluster.put_back()
+        self.cluster.start()
+        self.b.start()
+        wait_for('it goes on', self.b.writable)
+        self.assertEqual(self.as_bearer(self.b, lost), 200)  # nobody here knows better
+        made = [self.b.cli('secret', 'acme', 'service').strip() for _ in range(3)]
+        self.a.start()
+        for node in self.nodes:
+            wait_for('it is removed', lambda node=node: self.as_bearer(node, lost) == 401 and 'gone' not in node.cli('tenant', 'list'))
+            wait_for('what was given counts', lambda node=node: all(self.as_bearer(node, secret) == 200 for secret in made))
+
+    def test_a_request_is_answered_as_before(self):
+        """The same request for a certificate, within ten minutes, after a restore to before the token was used."""
+        token = self.a.cli('token', 'acme', 'dc1').strip()
+        self.copy()
+        c = Connector(self.a, enrol=False)
+        csr = relay_site.forge('csr', c.transport, 'acme', c.id)
+        basic = {'Authorization': 'Basic ' + base64.b64encode(f'dc1:{token}'.encode()).decode(), 'Content-Type': 'application/pkcs10'}
+
+        def ask(node):
+            return node.request('POST', '/.well-known/est/acme/simpleenroll', csr, basic)[::2]
+        status, body = ask(self.a)
+        self.assertEqual(status, 200)
+        self.put_back()
+        for node in self.nodes:
+            self.assertEqual(wait_for('it is decided', lambda node=node: [x for x in [ask(node)] if x[0] != 503]), [(200, body)])
+            self.assertEqual(Connector(node, enrol=False).enrol(token)[0], 401)
+        c.save_cert(body)
+        self.a.cli('connector', 'revoke', 'acme', 'dc1')
+        wait_for('it is revoked by the other node, too', lambda: not self.knows(self.b, self.b.at(c)))
+
+    def test_one_that_was_away_reads_all_anew(self):
+        """Whoever was there when the copy was put back says so in the bucket, for who cannot see it by numbers."""
+        c = Connector(self.a)
+        wait_for('both know', lambda: 'dc1' in self.b.cli('connector', 'list', 'acme'))
+        epoch = wait_for('the bucket has its mark', lambda: self.table(self.b, "SELECT value FROM note WHERE name='epoch' AND value<>0"))
+        self.copy()
+        self.b.stop()
+        self.a.cli('connector', 'revoke', 'acme', 'dc1')
+        self.put_back(self.a)
+        wait_for('there is another mark', lambda: self.operator('$JS.API.STREAM.MSG.GET.KV_postern', b'{"last_by_subj": "$KV.postern.epoch"}')
+                 ['message']['data'] != base64.b64encode(str(epoch[0][0]).encode()).decode())
+        wait_for('it is stored', lambda: self.a.metric('postern_relay_store_waiting') == 0)
+        with sqlite3.connect(self.b.path('state/relay.db')) as db:  # as if it had seen no more than the copy has by now
+            last = self.operator('$JS.API.STREAM.INFO.KV_postern')['state']['last_seq']
+            db.execute("UPDATE note SET value=? WHERE name='seen'", (last,))
+            db.execute("UPDATE note SET value=0 WHERE name='beat'")
+            db.execute("UPDATE revision SET n=?", (last,))
+        self.b.start()
+        self.assertIn('another node found that it was put back', self.b.log_text())
+        wait_for('it has heard of the revocation', lambda: not self.knows(self.b, self.b.at(c)))
+
+    def test_a_bucket_that_was_purged(self):
+        """Its documents are gone: what the nodes have comes back by a push, and at a node that starts later all is there."""
+        used = self.a.cli('token', 'acme', 'dc2').strip()
+        c, gone = Connector(self.a), Connector(self.a, 'dc2', enrol=False)
+        self.assertEqual(gone.enrol(used)[0], 200)
+        lost = self.a.cli('secret', 'acme', 'service').strip()
+        self.a.cli('secret', 'revoke', 'acme', hashlib.sha256(lost.encode()).hexdigest()[:8])
+        wait_for('both know', lambda: self.state(self.b) == self.state(self.a))
+        self.assertTrue(self.operator('$JS.API.STREAM.PURGE.KV_postern')['success'])
+        self.assertEqual(Connector(self.b, 'dc2', enrol=False).enrol(used)[0], 401)
+        for node in self.nodes:
+            node.cli('store', 'push')
+        third = self.node('n3', self.a)
+        self.assertEqual(self.state(third), self.state(self.a))
+        self.assertTrue(self.knows(third, third.at(c)))
+        self.assertEqual((self.as_bearer(third, lost), Connector(third, 'dc2', enrol=False).enrol(used)[0]), (401, 401))
+
+
+class Versions(NatsTest):
+    def write(self, key, document):
+        """A document as a relay of another version writes it."""
+        return self.operator('$KV.postern.' + key, json.dumps(document).encode())['seq']
+
+    def test_a_document_of_a_later_version(self):
+        """It is not read, not written over, and not forgotten: what this node knew stays, and the rest goes on."""
+        secret = self.a.cli('secret', 'acme', 'service').strip()
+        tenant = self.document('t.acme')[1]
+        wait_for('both know', lambda: self.as_bearer(self.b, secret) == 200)
+        revision = self.write('t.acme', {**tenant, 'v': 2, 'secrets': []})
+        for node in self.nodes:
+            wait_for('it says so', lambda node=node: f'store_document_later key=t.acme revision={revision}' in node.log_text())
+            self.assertEqual(self.as_bearer(node, secret), 200)
+            self.assertLess(self.table(node, "SELECT n FROM revision WHERE key='t.acme'")[0][0], revision)
+            done = node.cli('secret', 'acme', 'service', check=False)
+            self.assertEqual((done.returncode, 'upgrade this one' in done.stderr, 'nothing was changed' in done.stderr), (1, True, True), done.stderr)
+        self.assertEqual(self.document('t.acme'), (revision, {**tenant, 'v': 2, 'secrets': []}))
+        Connector(self.a)  # another entity
+        wait_for('the rest goes on', lambda: 'dc1' in self.b.cli('connector', 'list', 'acme'))
+        self.b.stop()
+        self.b.start()
+        self.assertEqual(self.b.log_text().count(f'store_document_later key=t.acme revision={revision}'), 2)
+        # as a later one would be for who can read it: the same revision, once it is read
+        with sqlite3.connect(self.b.path('state/relay.db')) as db:
+            self.assertEqual(db.execute("SELECT value FROM note WHERE name='passed'").fetchone(), (1,))
+        self.write('t.acme', {**tenant, 'secrets': [], 'changes': tenant['changes'] + 1})
+        for node in self.nodes:
+            wait_for('it is taken', lambda node=node: self.as_bearer(node, secret) == 401)
+
+    def test_what_was_passed_over_is_read_after_the_upgrade(self):
+        """A node's copy as a program leaves it that could not read a document."""
+        c = Connector(self.a)
+        wait_for('both know', lambda: 'dc1' in self.b.cli('connector', 'list', 'acme'))
+        self.b.stop()
+        with sqlite3.connect(self.b.path('state/relay.db')) as db:
+            db.execute('DELETE FROM connector')
+            db.execute("DELETE FROM revision WHERE key GLOB 'c.*'")
+            db.execute("INSERT OR REPLACE INTO note VALUES('passed', 1)")
+        self.b.start()
+        wait_for('it is read', lambda: self.knows(self.b, self.b.at(c)))
+
+    def test_a_node_of_the_version_before(self):
+        """Its documents have no lists of what was removed and no counts: they count as they did, and bring nothing back."""
+        lost, kept = (self.a.cli('secret', 'acme', 'service').strip() for _ in range(2))
+        old = self.document('t.acme')[1]
+        for name in ('changes', 'secrets_removed', 'generations_removed'):
+            del old[name]
+        self.a.cli('secret', 'revoke', 'acme', hashlib.sha256(lost.encode()).hexdigest()[:8])
+        self.write('t.acme', {**old, 'secrets': [x for x in old['secrets'] if x['hash'] != b64u(hashlib.sha256(kept.encode()).digest())]})
+        for node in self.nodes:
+            wait_for('what it took away is gone', lambda node=node: self.as_bearer(node, kept) == 401)
+            wait_for('what was removed before stays so', lambda node=node: self.as_bearer(node, lost) == 401)
+        wait_for('the list is there again', lambda: self.document('t.acme')[1].get('secrets_removed'))
+
+
+class Full(NatsTest):
+    def setUp(self):
+        self.text = lab_nats.CONFIG
+        lab_nats.CONFIG = self.text.replace('max_file: 64M', 'max_file: 64K')
+        self.addCleanup(setattr, lab_nats, 'CONFIG', self.text)
+        super().setUp()
+
+    def test_a_bucket_that_is_full(self):
+        """It is said, with what to do; sign-ins go on, a revocation holds here at once, and all goes on with more room."""
+        c, other = Connector(self.a), Connector(self.a, 'dc2')
+        self.a.approve(c)
+        wait_for('both know', lambda: 'dc2' in self.b.cli('connector', 'list', 'acme'))
+        for i in range(3000):
+            done = self.a.cli('tenant', 'add', f'more-{i}', '--pin', self.a.tenant_key['pin'], check=False)
+            if done.returncode:
+                break
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('the bucket is full: raise', done.stderr)
+        answer = wait_for('the running relay refuses, too', lambda: [x for x in [self.a.put_roster(self.a.roster())] if x[0] == 503])[0]
+        self.assertIn('the bucket is full: raise', answer[2]['detail'])
+        c.go()
+        status = self.a.request('GET', self.a.tenant_path('status'), headers=self.a.as_admin())[2]['store']
+        self.assertEqual((status['writable'], 'the bucket is full: raise' in status['why']), (False, True), status)
+        self.assertEqual(Quorum.sign_in(self, self.a, c), 200)
+        done = self.a.cli('connector', 'revoke', 'acme', 'dc2', check=False)
+        self.assertEqual((done.returncode, 'done at this node' in done.stderr), (0, True), done.stderr)
+        self.assertFalse(self.knows(self.a, other))
+        lab_nats.CONFIG = self.text
+        self.cluster.reload()
+        for node in self.nodes:
+            wait_for('it goes on', node.writable)
+        wait_for('the revocation is everywhere', lambda: not self.knows(self.b, self.b.at(other)))
+        self.a.cli('tenant', 'add', 'last', '--pin', self.a.tenant_key['pin'])
 
 
 if __name__ == '__main__':

@@ -294,7 +294,7 @@ class Tenants(StandingTest):
         self.assertEqual(relay.cli('tenant', 'remove', relay.tenant, '--yes', check=False).returncode, 1)
         time.sleep(0.5)  # whatever is still written, is written by now
         # the name itself stays as that of one that was written, until the next purge
-        self.assertEqual(self.left_of(relay.tenant), {'revoked', 'changed'})
+        self.assertEqual(self.left_of(relay.tenant), {'revoked', 'changed', 'removed'})
         # somebody else takes the name: nothing of before counts
         made = json.loads(relay.cli('tenant', 'add', relay.tenant, '--pin', relay.tenant_key['pin'], '--json'))
         self.problem(self.as_service(), 401, 'bad-credentials')
