@@ -240,17 +240,17 @@ void clones_shed(struct session *s)
         quarantine(s->relay, s->tenant, s->connector, why);
 }
 
-/* A later start of the connector has been at another node for longer than a restart takes, while s, as it shows by its
- * report, goes on. */
-static bool came_elsewhere(const struct session *s, uint64_t now)
+/* A later start of the connector that has been at another node, by its word, for longer than a restart takes, while s,
+ * as it shows by its report, goes on. */
+static const struct far_link *came_elsewhere(const struct session *s, uint64_t now)
 {
         const struct far_link *far;
 
         LIST_FOREACH (far, &s->tenant->far, of_tenant)
                 if (!far->leaving && strcmp(far->connector, s->connector) == 0 && strcmp(far->boot, s->boot) != 0 &&
                     far->began > s->began && now - far->began >= OVERLAP_MS)
-                        return true;
-        return false;
+                        return far;
+        return NULL;
 }
 
 void clones_look(struct session *s)
@@ -270,11 +270,12 @@ void clones_look(struct session *s)
                 quarantine(s->relay, s->tenant, s->connector, why);
                 return;
         }
-        if (came_elsewhere(s, now)) {
+        const struct far_link *far = came_elsewhere(s, now);
+        if (far && nodes_may_accuse(far)) {
                 (void)snprintf(why, sizeof(why),
-                               "one identity runs on two machines: from %s it goes on, though a later one came to "
-                               "another node of the relay",
-                               s->peer);
+                               "one identity runs on two machines: from %s it goes on, though, as node %s of the relay "
+                               "says, a later one came to that",
+                               s->peer, far_node_name(far));
                 quarantine(s->relay, s->tenant, s->connector, why);
                 return;
         }

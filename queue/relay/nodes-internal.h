@@ -24,6 +24,8 @@
 #define NODES_LINES_ALL_MAX (32 * 1024 * 1024) /* bytes of realms and reasons */
 #define NODES_OFFERS_MAX 8192                  /* under way, each way */
 #define NODES_STRAYS_MAX 4096
+#define NODES_ACCUSED_MAX 3 /* connectors in quarantine by other nodes' word, within */
+#define NODES_ACCUSED_MS (10 * 60 * UINT64_C(1000))
 #define NODES_STRAYS_EACH 1024 /* of one tenant, that the others' have room */
 
 /* An other node, as long as it lives. */
@@ -95,8 +97,12 @@ struct nodes {
         struct loop_timer *tick, *gather;
         uint64_t beat_at, alone_since; /* alone_since: 0: connected */
         char fault[256];
-        bool crowd_told, links_told;
+        bool crowd_told, links_told, accusing_told;
         size_t n_links, n_lines; /* of all; bytes of their realms and reasons */
+        struct {
+                uint64_t at; /* 0: free */
+                char tenant[TENANT_MAX + 1];
+        } accused[NODES_ACCUSED_MAX];
         /* nodes-directory.c */
         TAILQ_HEAD(untold_list, tenant) untold;
         struct table told; /* by connector/boot within the tenant */

@@ -288,6 +288,32 @@ void nodes_ask(struct node *node)
         node->asked_at = now;
 }
 
+bool nodes_may_accuse(const struct far_link *far)
+{
+        struct nodes *n = far->node->nodes;
+        const uint64_t now = loop_now(n->relay->loop);
+        size_t place = NODES_ACCUSED_MAX;
+        bool again = false;
+
+        for (size_t i = 0; i < NODES_ACCUSED_MAX; i++) {
+                const bool over = !n->accused[i].at || now - n->accused[i].at > NODES_ACCUSED_MS;
+
+                place = over ? i : place;
+                again = again || (!over && strcmp(n->accused[i].tenant, far->tenant->name) == 0);
+        }
+        if (again || place == NODES_ACCUSED_MAX) {
+                if (!n->accusing_told)
+                        log_error("node_not_believed", KV_S("node", far->node->name), KV_S("tenant", far->tenant->name),
+                                  KV_S("connector", far->connector));
+                n->accusing_told = true;
+                return false;
+        }
+        n->accused[place].at = now ? now : 1;
+        memcpy(n->accused[place].tenant, far->tenant->name, sizeof(n->accused[place].tenant));
+        n->accusing_told = false;
+        return true;
+}
+
 unsigned nodes_live(const struct nodes *nodes)
 {
         return nodes ? nodes->n + 1 : 1;

@@ -37,6 +37,10 @@ void nodes_tell_statement(struct nodes *nodes, const struct tenant *t, const cha
 void nodes_forget_tenant(struct nodes *nodes, struct tenant *t);
 /* Links elsewhere get work, or none. */
 void nodes_quarantine(struct nodes *nodes, struct tenant *t, const char *connector, bool quarantined);
+struct far_link;
+/* Whether a connector may come into quarantine by nothing but another node's word that it has this link: of all three
+ * in ten minutes, and of a tenant one. Of what is more the log warns, for then it is the node that is not well. */
+bool nodes_may_accuse(const struct far_link *far);
 /* How many nodes live, this one included: 1 at least. */
 unsigned nodes_live(const struct nodes *nodes);
 /* The name of the i-th other node that has said it; NULL: there are no more. */

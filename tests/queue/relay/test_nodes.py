@@ -786,6 +786,26 @@ class Strangers(Case):
         node.nats.close()
         self.nodes[0].start()
 
+    def test_one_nodes_word_bars_no_whole_tenant(self):
+        """A node says of both connectors that a later start of them is there, while both go on here: one gets into quarantine."""
+        a, b = self.connectors
+        for i in range(2):
+            self.site.work(i, 0)
+        self.nodes[0].sees(a, b)
+        node = Node(self.site)
+        for i, c in enumerate((a, b)):
+            node.publish('LINK', SEQ=i + 1, TENANT='acme', CONNECTOR=c.id, BOOT=relay_site.b64u(os.urandom(16)), AGE=0, READY=1, REALMS='corp.example')
+
+        def said(what):
+            node.hello()
+            return what in self.nodes[0].log_text()
+        wait_for('one is in quarantine', lambda: said('event=connector_runs_twice'))
+        wait_for('it is not believed of the other', lambda: said('node_not_believed node=stranger tenant=acme'))
+        self.assertEqual(len(self.nodes[0].ready()), 1)
+        events = self.nodes[0].request('GET', self.nodes[0].tenant_path('events'), headers=self.nodes[0].as_admin())[2]
+        self.assertEqual([('as node stranger of the relay says' in e['text']) for e in events if e['event'] == 'connector_runs_twice'], [True])
+        node.nats.close()
+
     def test_no_sense_hurts_nobody(self):
         a, _ = self.connectors
         self.site.work(0, 1)
