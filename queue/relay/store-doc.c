@@ -111,11 +111,13 @@ static void write_hash(struct json_writer *w, const char *key, const uint8_t *ha
 static int encode_removed(struct store *store, const struct entity *e, struct json_writer *w)
 {
         char gen[REMOVED_WORD_MAX + 1];
-        const int r = e->gen[0] ? -ENOENT : store_removed_last(store, e->tenant, REMOVED_GENERATIONS, gen);
+        const int r = e->gen[0] ? 0 : store_removed_last(store, e->tenant, REMOVED_GENERATIONS, gen);
 
-        json_write_str(w, "gen", r == 0 ? gen : e->gen);
+        if (r < 0) /* -ENOENT: there never was one */
+                return r;
+        json_write_str(w, "gen", e->gen[0] ? e->gen : gen);
         json_write_bool(w, "removed", true);
-        return r == -EIO ? r : 0;
+        return 0;
 }
 
 static int encode_tenant(struct store *store, const struct entity *e, struct json_writer *w)
@@ -227,7 +229,7 @@ static int encode_token(struct store *store, const struct entity *e, struct json
         db_reset(st);
         const int code = store_gen(store, tenant, gen);
         json_write_str(w, "gen", gen);
-        return code;
+        return code < 0 ? code : gen[0] ? 0 : -ENOENT; /* its tenant was removed meanwhile */
 }
 
 static int encode_event(struct store *store, const struct entity *e, struct json_writer *w)

@@ -73,6 +73,7 @@ enum query {
         Q_REMOVED_ADD,
         Q_REMOVED_TRIM,
         Q_REMOVED_HAS,
+        Q_REMOVED_SINCE,
         Q_REMOVED_OF,
         Q_REMOVED_COUNT,
         Q_ALL_REMOVED,
@@ -176,7 +177,7 @@ int store_removed_has(struct store *store, const char *tenant, const char *kind,
 int store_removed_last(struct store *store, const char *tenant, const char *kind, char out[REMOVED_WORD_MAX + 1]);
 /* The list as a member of the document. */
 int store_removed_write(struct store *store, const char *tenant, const char *kind, struct json_writer *w);
-/* Adds what the document lists. 1: the tables have one that it does not list; -EBADMSG. */
+/* Adds what the document lists. 1: the tables have one that it does not list, or lists as older; -EBADMSG. */
 int store_removed_read(struct store *store, const char *tenant, const char *kind, struct json_reader *r);
 
 /*

@@ -77,8 +77,8 @@ int store_removed_read(struct store *store, const char *tenant, const char *kind
 
                 if (json_read_result(r) < 0)
                         break;
+                known += db_number(db_query(store->db, Q_REMOVED_SINCE, "ttti", tenant, kind, word, at));
                 code = RUN(store, Q_REMOVED_ADD, "ttti", tenant, kind, word, at);
-                known += code == 0;
         }
         if (code >= 0)
                 code = json_read_result(r) < 0 ? -EBADMSG : trim(store, tenant, kind);

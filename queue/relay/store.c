@@ -200,10 +200,11 @@ static const char *const texts[Q_COUNT_] = {
         [Q_SECRET_PUT] = "INSERT OR IGNORE INTO secret(tenant, kind, hash, since) VALUES(?,?,?,?)",
         [Q_SECRET_GONE] = "INSERT OR IGNORE INTO removed SELECT tenant, '" REMOVED_SECRETS
                           "', lower(hex(hash)), ?3 FROM secret WHERE tenant=?1 AND hash=?2",
-        [Q_REMOVED_ADD] = "INSERT OR IGNORE INTO removed VALUES(?,?,?,?)",
+        [Q_REMOVED_ADD] = "INSERT INTO removed VALUES(?,?,?,?) ON CONFLICT DO UPDATE SET at=MAX(at, excluded.at)",
         [Q_REMOVED_TRIM] = "DELETE FROM removed WHERE tenant=?1 AND kind=?2 AND word NOT IN (SELECT word FROM removed "
                            "WHERE tenant=?1 AND kind=?2 ORDER BY at DESC, word LIMIT ?3)",
         [Q_REMOVED_HAS] = "SELECT COUNT(*) FROM removed WHERE tenant=? AND kind=? AND word=?",
+        [Q_REMOVED_SINCE] = "SELECT COUNT(*) FROM removed WHERE tenant=? AND kind=? AND word=? AND at<=?",
         [Q_REMOVED_OF] = "SELECT word, at FROM removed WHERE tenant=? AND kind=? ORDER BY at DESC, word",
         [Q_REMOVED_COUNT] = "SELECT COUNT(*) FROM removed WHERE tenant=? AND kind=?",
         [Q_ALL_REMOVED] = "SELECT DISTINCT tenant FROM removed WHERE kind='" REMOVED_GENERATIONS

@@ -174,11 +174,15 @@ class Together(NatsTest):
         old, made, threads = [self.a.cli('secret', 'acme', 'service').strip() for _ in range(4)], [], []
         ids = [hashlib.sha256(secret.encode()).hexdigest()[:12] for secret in old]
         wait_for('the other node has them', lambda: all(self.as_bearer(self.b, secret) == 200 for secret in old))
+
+        def until_done(node, *words):
+            """One that finds the database locked for too long, on a busy host, says so and is tried again."""
+            done = wait_for('it is done', lambda: [x for x in [node.cli(*words, check=False)] if not x.returncode or 'has this id' in x.stderr])[0]
+            made.extend([done.stdout.strip()] if words[1] == 'acme' else [])
         for i in range(8):
-            node = self.nodes[i % 2]
-            threads.append(threading.Thread(target=lambda node=node, kind=('helpdesk', 'service')[i // 4]: made.append(node.cli('secret', 'acme', kind).strip())))
+            threads.append(threading.Thread(target=until_done, args=(self.nodes[i % 2], 'secret', 'acme', ('helpdesk', 'service')[i // 4])))
         for i, word in enumerate(ids):
-            threads.append(threading.Thread(target=self.nodes[i % 2].cli, args=('secret', 'revoke', 'acme', word)))
+            threads.append(threading.Thread(target=until_done, args=(self.nodes[i % 2], 'secret', 'revoke', 'acme', word)))
         for thread in threads:
             thread.start()
         for thread in threads:

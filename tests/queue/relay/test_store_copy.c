@@ -1,0 +1,524 @@
+/*
+ * Several nodes' copies of one bucket, at random: whatever they write, wherever one is away, and however often an older
+ * copy of the bucket is put back, in the end all hold the same, and what was taken away is away.
+ *
+ * The bucket is one in memory, with the same promises; the rest is the store as it is. POSTERN_SEED, POSTERN_ROUNDS.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/core/text.h"
+#include "queue/relay/bucket.h"
+#include "queue/relay/store-internal.h"
+
+#define NODES 3
+#define ROWS_MAX 4096
+#define THINGS_MAX 4096
+#define PIN "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+#define NOW 1800000000
+
+/* ---- the bucket ---- */
+
+struct row {
+        char key[BUCKET_KEY_MAX];
+        char *value;
+        size_t n;
+        uint64_t revision;
+};
+
+struct servers {
+        struct row rows[ROWS_MAX];
+        size_t n;
+        uint64_t last;
+        int64_t created;
+};
+
+struct bucket {
+        struct servers *servers;
+        char beat[16];
+        uint64_t at, stored;
+        bool there, watching, rewound;
+};
+
+static struct servers servers, kept;
+
+static struct row *row_of(struct servers *s, const char *key)
+{
+        for (size_t i = 0; i < s->n; i++)
+                if (strcmp(s->rows[i].key, key) == 0)
+                        return &s->rows[i];
+        return NULL;
+}
+
+static uint64_t put_row(struct servers *s, const char *key, const void *value, size_t n)
+{
+        struct row *row = row_of(s, key);
+
+        if (!row) {
+                assert_true(s->n < ROWS_MAX);
+                row = &s->rows[s->n++];
+                memset(row, 0, sizeof(*row));
+                snprintf(row->key, sizeof(row->key), "%s", key);
+        }
+        free(row->value);
+        row->value = malloc(n + 1);
+        assert_non_null(row->value);
+        memcpy(row->value, value, n);
+        row->n = n;
+        return row->revision = ++s->last;
+}
+
+static void clear(struct servers *s)
+{
+        for (size_t i = 0; i < s->n; i++)
+                free(s->rows[i].value);
+        s->n = 0;
+        s->last = 0;
+}
+
+static void copy(struct servers *to, const struct servers *from)
+{
+        clear(to);
+        for (size_t i = 0; i < from->n; i++) {
+                put_row(to, from->rows[i].key, from->rows[i].value, from->rows[i].n);
+                to->rows[i].revision = from->rows[i].revision;
+        }
+        to->last = from->last;
+        to->created = from->created;
+}
+
+int bucket_look(struct bucket *b, unsigned replicas, unsigned wait_ms, struct bucket_facts *ret_facts,
+                struct error *err)
+{
+        const struct row *beat = row_of(b->servers, b->beat), *epoch = row_of(b->servers, BUCKET_EPOCH_KEY);
+
+        (void)replicas;
+        (void)wait_ms;
+        if (!b->there)
+                return error_fail(err, -EHOSTUNREACH, "away");
+        *ret_facts = (struct bucket_facts){.created = b->servers->created,
+                                           .last = b->servers->last,
+                                           .beat = beat ? beat->revision : 0,
+                                           .epoch = epoch ? bucket_epoch_of(epoch->value, epoch->n) : 0};
+        return 0;
+}
+
+int64_t bucket_epoch_of(const char *value, size_t n)
+{
+        char text[24];
+
+        snprintf(text, sizeof(text), "%.*s", (int)n, value);
+        return strtoll(text, NULL, 10);
+}
+
+bool bucket_settle(struct bucket *b, unsigned wait_ms)
+{
+        (void)wait_ms;
+        if (!b->there)
+                return false;
+        const uint64_t stored = put_row(b->servers, b->beat, "{\"v\":1}", 7);
+        b->rewound = b->rewound || stored <= b->stored;
+        b->stored = stored;
+        return true;
+}
+
+int bucket_get(struct bucket *b, const char *key, struct buffer *value, uint64_t *ret_revision)
+{
+        const struct row *row = row_of(b->servers, key);
+
+        if (!b->there)
+                return -EHOSTUNREACH;
+        *ret_revision = row ? row->revision : 0;
+        return row ? buffer_append(value, row->value, row->n) : -ENOENT;
+}
+
+int bucket_put(struct bucket *b, const char *key, const void *value, size_t n, uint64_t revision,
+               uint64_t *ret_revision)
+{
+        const struct row *row = row_of(b->servers, key);
+
+        if (!b->there)
+                return -EHOSTUNREACH;
+        if ((row ? row->revision : 0) != revision)
+                return -EAGAIN;
+        *ret_revision = put_row(b->servers, key, value, n);
+        return 0;
+}
+
+void bucket_erase(struct bucket *b, uint64_t revision)
+{
+        struct servers *s = b->servers;
+
+        for (size_t i = 0; i < s->n; i++) {
+                if (s->rows[i].revision != revision)
+                        continue;
+                free(s->rows[i].value);
+                s->rows[i] = s->rows[--s->n];
+                return;
+        }
+}
+
+int bucket_watch(struct bucket *b, uint64_t after)
+{
+        b->at = after;
+        b->watching = b->there;
+        return b->there ? 0 : -EHOSTUNREACH;
+}
+
+int bucket_take(struct bucket *b, unsigned wait_ms, unsigned max, bucket_entry_fn *fn, void *arg)
+{
+        unsigned n = 0;
+
+        (void)wait_ms;
+        if (!b->watching)
+                return -EPIPE;
+        for (; n < max; n++) {
+                const struct row *next = NULL;
+
+                for (size_t i = 0; i < b->servers->n; i++) {
+                        const struct row *row = &b->servers->rows[i];
+                        next = row->revision > b->at && (!next || row->revision < next->revision) ? row : next;
+                }
+                if (!next)
+                        break;
+                b->at = next->revision;
+                fn(arg, next->key, next->value, next->n, next->revision);
+        }
+        return (int)n;
+}
+
+const char *bucket_beat_key(const struct bucket *b)
+{
+        return b->beat;
+}
+
+bool bucket_writable(const struct bucket *b)
+{
+        return b->there;
+}
+
+const char *bucket_why(const struct bucket *b)
+{
+        (void)b;
+        return "away";
+}
+
+bool bucket_rewound(const struct bucket *b)
+{
+        return b->rewound;
+}
+
+void bucket_rewound_known(struct bucket *b)
+{
+        b->rewound = false;
+}
+
+/* ---- nodes, and what was done ---- */
+
+struct node {
+        struct store *store;
+        struct bucket bucket;
+        char dir[64];
+};
+
+/* What was taken away for good, by its number. */
+struct thing {
+        char tenant[8], gen[STORE_GEN_LEN + 1], id[32];
+        uint8_t hash[STORE_HASH_LEN];
+};
+
+static struct node nodes[NODES];
+static struct thing secrets[THINGS_MAX], tenants[THINGS_MAX], serials[THINGS_MAX], tokens[THINGS_MAX];
+static size_t n_secrets, n_tenants, n_serials, n_tokens;
+static uint64_t numbers, state;
+
+static unsigned any(unsigned n)
+{
+        state = state * 6364136223846793005u + 1442695040888963407u;
+        return (unsigned)(state >> 33) % n;
+}
+
+static void new_hash(uint8_t hash[STORE_HASH_LEN])
+{
+        memset(hash, 0, STORE_HASH_LEN);
+        numbers++;
+        memcpy(hash, &numbers, sizeof(numbers));
+}
+
+static void note_of(struct node *node, struct thing *list, size_t *n, const char *tenant, const char *id,
+                    const uint8_t *hash)
+{
+        struct thing *t = &list[(*n)++];
+
+        assert_true(*n < THINGS_MAX);
+        snprintf(t->tenant, sizeof(t->tenant), "%s", tenant);
+        snprintf(t->id, sizeof(t->id), "%s", id);
+        if (hash)
+                memcpy(t->hash, hash, sizeof(t->hash));
+        assert_int_equal(store_gen(node->store, tenant, t->gen), 0);
+}
+
+static void follow(struct node *node)
+{
+        struct error err;
+
+        if (node->bucket.there && store_catch_up(node->store, 0, 0, 0, &err) < 0)
+                fail_msg("%s", err.text);
+}
+
+static void one_secret(struct node *node, const char *tenant)
+{
+        struct store_secret list[STORE_SECRETS_MAX];
+        uint8_t hash[STORE_HASH_LEN];
+        size_t n = 0;
+
+        assert_int_equal(store_secrets(node->store, tenant, list, &n), 0);
+        if (n && any(2)) {
+                const struct store_secret *s = &list[any((unsigned)n)];
+                if (store_secret_remove(node->store, tenant, s->hash, NOW + (int64_t)numbers) == 1)
+                        note_of(node, secrets, &n_secrets, tenant, "", s->hash);
+                return;
+        }
+        new_hash(hash);
+        (void)store_secret_add(node->store, tenant, (enum store_secret_kind)(1 + any(3)), hash, NOW);
+}
+
+static void one_tenant(struct node *node, const char *tenant)
+{
+        struct thing *t = &tenants[n_tenants];
+
+        if (any(4) || store_gen(node->store, tenant, t->gen) < 0 || !t->gen[0]) {
+                (void)store_tenant_add(node->store, tenant, PIN, NOW);
+                return;
+        }
+        snprintf(t->tenant, sizeof(t->tenant), "%s", tenant);
+        if (store_tenant_remove(node->store, tenant, NOW + (int64_t)numbers++) == 0)
+                assert_true(++n_tenants < THINGS_MAX);
+}
+
+static void one_connector(struct node *node, const char *tenant)
+{
+        char id[32], serial[32];
+
+        snprintf(id, sizeof(id), "connector-%08u", any(4));
+        snprintf(serial, sizeof(serial), "%016llx", (unsigned long long)++numbers);
+        switch (any(5)) {
+        case 0:
+                if (store_connector_enrol(node->store, tenant, id, id + 10, NOW) == 0)
+                        (void)store_certificate_add(node->store, tenant, id, serial, NOW + 1000);
+                break;
+        case 1:
+                if (store_certificate_add(node->store, tenant, id, serial, NOW + 1000) == 0 &&
+                    store_revoke(node->store, tenant, id, NOW) > 0 &&
+                    store_is_revoked(node->store, tenant, "", serial) == 1)
+                        note_of(node, serials, &n_serials, tenant, serial, NULL);
+                break;
+        case 2:
+                (void)store_quarantine(node->store, tenant, id, "twice", NOW);
+                break;
+        case 3:
+                (void)store_release(node->store, tenant, id);
+                break;
+        default:
+                (void)store_roster_put(node->store, tenant, any(40), "roster", NOW);
+        }
+}
+
+static void one_token(struct node *node, const char *tenant)
+{
+        uint8_t hash[STORE_HASH_LEN];
+        const struct store_ticket ticket = {.tenant = tenant, .name = "c", .token = hash, .csr = hash};
+
+        new_hash(hash);
+        if (store_token_add(node->store, tenant, "c", hash, NOW + 1000) == 0 &&
+            store_token_take(node->store, &ticket, NOW) == 0)
+                note_of(node, tokens, &n_tokens, tenant, "", hash);
+}
+
+static void step(void)
+{
+        static const char *const names[] = {"t1", "t2"};
+        struct node *node = &nodes[any(NODES)];
+        const char *tenant = names[any(2)];
+        void (*const does[])(struct node *, const char *) = {one_secret,    one_secret, one_connector,
+                                                             one_connector, one_token,  one_tenant};
+
+        if (any(40) == 0)
+                node->bucket.there = !node->bucket.there;
+        if (any(150) == 0)
+                copy(&kept, &servers);
+        if (any(300) == 0 && kept.n) {
+                copy(&servers, &kept);
+                for (size_t i = 0; i < NODES; i++)
+                        nodes[i].bucket.watching = false;
+        }
+        if (node->bucket.there && !node->bucket.watching && any(3))
+                follow(node);
+        if (node->bucket.watching && node->bucket.there && any(2)) {
+                (void)bucket_settle(&node->bucket, 0);
+                if (node->bucket.rewound || store_take(node->store, 0) < 0)
+                        follow(node);
+        }
+        does[any(sizeof(does) / sizeof(does[0]))](node, tenant);
+        if (node->bucket.there && any(2))
+                (void)store_flush(node->store);
+}
+
+/* ---- the end ---- */
+
+static void settle_all(void)
+{
+        for (size_t i = 0; i < NODES; i++) {
+                nodes[i].bucket.there = true;
+                follow(&nodes[i]);
+        }
+        for (size_t i = 0; i < NODES; i++)
+                assert_int_equal(store_push(nodes[i].store), 0);
+        for (size_t k = 0; k < 20; k++)
+                for (size_t i = 0; i < NODES; i++) {
+                        while (store_waiting(nodes[i].store) > 0)
+                                assert_int_equal(store_flush(nodes[i].store), 0);
+                        int r;
+                        while ((r = store_take(nodes[i].store, 0)) != 0)
+                                if (r < 0)
+                                        follow(&nodes[i]);
+                }
+        for (size_t i = 0; i < NODES; i++)
+                assert_int_equal(store_waiting(nodes[i].store), 0);
+}
+
+static void list_tenant(void *arg, const struct store_tenant *t)
+{
+        (void)buffer_printf(arg, "tenant %s\n", t->name);
+}
+
+static void list_connector(void *arg, const struct store_listed *c)
+{
+        (void)buffer_printf(arg, "  %s %lld revoked %d quarantine %s\n", c->connector.id, (long long)c->certificates,
+                            c->revoked, c->quarantine);
+}
+
+static void describe(struct node *node, struct buffer *out)
+{
+        static const char *const names[] = {"t1", "t2"};
+        struct store_secret list[STORE_SECRETS_MAX];
+        size_t n = 0;
+
+        assert_int_equal(store_tenants(node->store, list_tenant, out), 0);
+        for (size_t i = 0; i < 2; i++) {
+                struct entity e = {.kind = ENTITY_ROSTER};
+
+                snprintf(e.tenant, sizeof(e.tenant), "%s", names[i]);
+                (void)store_doc_encode(node->store, &e, out);
+                e.kind = ENTITY_TENANT;
+                (void)store_doc_encode(node->store, &e, out);
+                assert_int_equal(store_connectors(node->store, names[i], list_connector, out), 0);
+                assert_int_equal(store_secrets(node->store, names[i], list, &n), 0);
+        }
+}
+
+static void check_taken_away(struct node *node)
+{
+        struct store_secret list[STORE_SECRETS_MAX];
+        char gen[STORE_GEN_LEN + 1];
+        size_t n = 0;
+
+        for (size_t i = 0; i < n_tenants; i++) {
+                assert_int_equal(store_gen(node->store, tenants[i].tenant, gen), 0);
+                assert_string_not_equal(gen, tenants[i].gen);
+        }
+        for (size_t i = 0; i < n_secrets; i++) {
+                assert_int_equal(store_secrets(node->store, secrets[i].tenant, list, &n), 0);
+                for (size_t k = 0; k < n; k++)
+                        assert_memory_not_equal(list[k].hash, secrets[i].hash, STORE_HASH_LEN);
+        }
+        for (size_t i = 0; i < n_serials; i++) {
+                assert_int_equal(store_gen(node->store, serials[i].tenant, gen), 0);
+                if (strcmp(gen, serials[i].gen) == 0)
+                        assert_int_equal(store_is_revoked(node->store, serials[i].tenant, "", serials[i].id), 1);
+        }
+        for (size_t i = 0; i < n_tokens; i++) {
+                const uint8_t other[STORE_HASH_LEN] = {1};
+                const struct store_ticket again = {
+                        .tenant = tokens[i].tenant, .name = "c", .token = tokens[i].hash, .csr = other};
+                assert_true(store_token_take(node->store, &again, NOW) < 0);
+        }
+}
+
+static void one_round(uint64_t seed)
+{
+        struct buffer first = BUFFER(1 << 20), text = BUFFER(1 << 20);
+        struct error err;
+
+        state = seed;
+        numbers = n_secrets = n_tenants = n_serials = n_tokens = 0;
+        clear(&servers);
+        clear(&kept);
+        servers.created = (int64_t)seed + 1;
+        for (size_t i = 0; i < NODES; i++) {
+                memset(&nodes[i].bucket, 0, sizeof(nodes[i].bucket));
+                nodes[i].bucket.servers = &servers;
+                nodes[i].bucket.there = true;
+                snprintf(nodes[i].bucket.beat, sizeof(nodes[i].bucket.beat), "n.%zu", i);
+                snprintf(nodes[i].dir, sizeof(nodes[i].dir), "/tmp/store-copy-XXXXXX");
+                assert_non_null(mkdtemp(nodes[i].dir));
+                assert_int_equal(store_open(&nodes[i].store, nodes[i].dir, &err), 0);
+                store_set_bucket(nodes[i].store, &nodes[i].bucket);
+                follow(&nodes[i]);
+        }
+        for (unsigned i = 0; i < 1500; i++)
+                step();
+        settle_all();
+        describe(&nodes[0], &first);
+        for (size_t i = 0; i < NODES; i++) {
+                check_taken_away(&nodes[i]);
+                buffer_clear(&text);
+                describe(&nodes[i], &text);
+                if (strcmp(text.data, first.data) != 0)
+                        printf("node 0\n%s\nnode %zu\n%s\n", first.data, i, text.data);
+                assert_true(strcmp(text.data, first.data) == 0);
+        }
+        buffer_free(&first);
+        buffer_free(&text);
+        for (size_t i = 0; i < NODES; i++) {
+                static const char *const files[] = {"relay.db", "relay.db-wal", "relay.db-shm"};
+                char path[128];
+
+                nodes[i].store = store_free(nodes[i].store);
+                for (size_t k = 0; k < 3; k++) {
+                        snprintf(path, sizeof(path), "%s/%s", nodes[i].dir, files[k]);
+                        unlink(path);
+                }
+                rmdir(nodes[i].dir);
+        }
+}
+
+static void test_whatever_happens(void **unused)
+{
+        const char *seed = getenv("POSTERN_SEED"), *rounds = getenv("POSTERN_ROUNDS");
+        const uint64_t from = seed ? strtoull(seed, NULL, 10) : 1;
+
+        (void)unused;
+        for (uint64_t i = 0; i < (rounds ? strtoull(rounds, NULL, 10) : 4); i++) {
+                print_message("seed %llu\n", (unsigned long long)(from + i));
+                one_round(from + i);
+        }
+        clear(&servers);
+        clear(&kept);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {cmocka_unit_test(test_whatever_happens)};
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
