@@ -52,18 +52,15 @@ int web_admit_socket(const char *path, unsigned mode, struct error *err)
         return steal_fd(&fd);
 }
 
-static void drop_client(struct web_admit *a)
+static void drop_client(void *arg)
 {
+        struct web_admit *a = arg;
+
         a->io = loop_io_free(a->io);
         loop_timer_stop(a->timer);
         closep(&a->client);
         a->client = -1;
         loop_io_set(a->listening, LOOP_READ);
-}
-
-static void on_late(void *arg)
-{
-        drop_client(arg);
 }
 
 static void answer(struct web_admit *a)
@@ -131,7 +128,7 @@ int web_admit_new(struct web_admit **ret_admit, struct web *web, const char *pat
                 free(a);
                 return r;
         }
-        if (loop_timer_new(&a->timer, web->loop, NULL, on_late, a) < 0 ||
+        if (loop_timer_new(&a->timer, web->loop, NULL, drop_client, a) < 0 ||
             loop_io_new(&a->listening, web->loop, NULL, a->fd, LOOP_READ, on_client, a) < 0) {
                 web_admit_free(a);
                 return error_fail(err, -ENOMEM, "no memory");

@@ -93,20 +93,6 @@ static void on_timer(void *arg)
         fail(ask, "does not answer");
 }
 
-static void take_answer(struct web_ask *ask)
-{
-        json_t *answer = json_loadb(ask->answer.data, ask->answer.len, JSON_REJECT_DUPLICATES, NULL);
-        const char *why = json_string_value(json_object_get(answer, "error"));
-
-        if (!json_is_object(answer))
-                fail(ask, "answered something that is not JSON");
-        else if (!json_is_true(json_object_get(answer, "ok")))
-                finish(ask, NULL, why ? why : "it was refused without a reason");
-        else
-                finish(ask, answer, NULL);
-        json_decref(answer);
-}
-
 static void read_some(struct web_ask *ask)
 {
         ssize_t n = -1;
@@ -122,8 +108,16 @@ static void read_some(struct web_ask *ask)
                 return;
         }
         ask->answer.len += (size_t)n;
-        if (ask->answer.data[ask->answer.len - 1] == '\n')
-                take_answer(ask);
+        if (ask->answer.data[ask->answer.len - 1] != '\n')
+                return;
+        json_auto_t *answer = json_loadb(ask->answer.data, ask->answer.len, JSON_REJECT_DUPLICATES, NULL);
+        const char *why = json_string_value(json_object_get(answer, "error"));
+        if (!json_is_object(answer))
+                fail(ask, "answered something that is not JSON");
+        else if (!json_is_true(json_object_get(answer, "ok")))
+                finish(ask, NULL, why ? why : "it was refused without a reason");
+        else
+                finish(ask, answer, NULL);
 }
 
 static void on_ready(void *arg, int fd, int events)

@@ -96,14 +96,6 @@ static int listen_direct(struct web *web, struct error *err)
         return 0;
 }
 
-/* Everybody may connect to it, and all but the proxy are refused: its user need not be in a group of ours. */
-static int listen_proxy(struct web *web, struct error *err)
-{
-        int fd = web_admit_socket(web->config->socket, 0666, err);
-
-        return fd < 0 ? fd : http_listen_fd(web->proxy.http, fd, HTTP_PLAIN, err);
-}
-
 static void on_end(void *arg)
 {
         loop_stop(arg, 0);
@@ -121,8 +113,13 @@ static int start(struct server *s, struct error *err)
                 r = web_serve_new(web, err);
         if (r == 0 && web->direct.http)
                 r = listen_direct(web, err);
-        if (r == 0 && web->proxy.http)
-                r = listen_proxy(web, err);
+        if (r == 0 && web->proxy.http) {
+                /* everybody may connect to it, and all but the proxy are refused: its user need not be in a group of
+                 * ours */
+                int fd = web_admit_socket(web->config->socket, 0666, err);
+
+                r = fd < 0 ? fd : http_listen_fd(web->proxy.http, fd, HTTP_PLAIN, err);
+        }
         if (r == 0)
                 r = web_admit_new(&s->admit, web, web->config->admit, err);
         if (r == 0 && (loop_signal_new(&s->signals[0], web->loop, SIGTERM, on_end, web->loop) < 0 ||
@@ -131,20 +128,11 @@ static int start(struct server *s, struct error *err)
         return r;
 }
 
-/* The last thing before the first byte from outside: systemd is told and the zone's file is read while that may be. */
-static int shut_up(struct error *err)
-{
-        const struct confine_rules rules = {.process = "web", .needs = CONFINE_ACCEPT | CONFINE_ASK};
-        struct confined confined;
-
-        tzset();
-        (void)sd_notify(0, "READY=1");
-        return confine(&rules, CONFINE_ENFORCE, &confined, err);
-}
-
 static int run(const struct web_config *config)
 {
+        const struct confine_rules rules = {.process = "web", .needs = CONFINE_ACCEPT | CONFINE_ASK};
         struct server s = {.web = {.config = config}};
+        struct confined confined;
         struct error err;
         int status = 1;
 
@@ -156,8 +144,12 @@ static int run(const struct web_config *config)
                 r = error_fail(&err, -ENOMEM, "no memory for the event loop");
         if (r == 0)
                 r = start(&s, &err);
-        if (r == 0)
-                r = shut_up(&err);
+        if (r ==
+            0) { /* before the first byte from outside: the zone's file is read and systemd told while that may be */
+                tzset();
+                (void)sd_notify(0, "READY=1");
+                r = confine(&rules, CONFINE_ENFORCE, &confined, &err);
+        }
         if (r < 0) {
                 log_error("start_failed", KV_S("why", err.text));
                 status = r == -EADDRINUSE || r == -ENOMEM ? 1 : EXIT_CONFIGURATION;

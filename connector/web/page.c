@@ -177,12 +177,6 @@ static void put_within(struct html *h, const long long *counts, long long sum, l
         html_put(h, "<td>over {d} ms", (long long)metrics_bounds_ms[METRICS_BOUNDS - 1]);
 }
 
-static bool is_same_dc(const json_t *a, const json_t *b)
-{
-        return strcmp(fact_text(a, "dc"), fact_text(b, "dc")) == 0 &&
-               strcmp(fact_text(a, "method"), fact_text(b, "method")) == 0;
-}
-
 /* One domain controller's row, at the first of its rows in the report. */
 static void put_dc(struct html *h, const json_t *dcs, size_t at)
 {
@@ -193,7 +187,8 @@ static void put_dc(struct html *h, const json_t *dcs, size_t at)
         json_array_foreach (dcs, i, row) {
                 const long long bucket = fact_number(row, "bucket", 0);
 
-                if (!is_same_dc(row, first))
+                if (strcmp(fact_text(row, "dc"), fact_text(first, "dc")) != 0 ||
+                    strcmp(fact_text(row, "method"), fact_text(first, "method")) != 0)
                         continue;
                 if (i < at)
                         return;
@@ -229,39 +224,30 @@ static void put_latency(struct html *h, const json_t *report)
 
 /* ---- now ---- */
 
-/* Which sign-ins failed for it, and what happened shortly before. */
-static void put_incident(struct html *h, const json_t *finding)
-{
-        const json_t *changes = json_object_get(finding, "changes"), *change;
-        char when[32];
-        size_t i;
-
-        if (fact_number(finding, "sign_ins", 0) == 0)
-                return;
-        html_put(h, "<p>Sign-ins that failed for it: {d}, of {d} users; the latest: <a href=\"/sign-in/{}\">{}</a></p>",
-                 fact_number(finding, "sign_ins", 0), fact_number(finding, "users", 0), fact_text(finding, "id"),
-                 fact_text(finding, "id"));
-        json_array_foreach (changes, i, change) {
-                fact_time(fact_number(change, "wall", 0), when, sizeof(when));
-                html_put(h, "<p>Shortly before, {}: {} {}</p>", when, fact_text(change, "event"),
-                         fact_text(change, "detail"));
-        }
-}
-
 static void put_finding(struct html *h, const json_t *finding, long long now)
 {
-        const json_t *others = json_object_get(finding, "others"), *other;
-        const long long since = fact_number(finding, "since", 0);
+        const json_t *others = json_object_get(finding, "others"), *changes = json_object_get(finding, "changes"), *row;
+        const long long since = fact_number(finding, "since", 0), sign_ins = fact_number(finding, "sign_ins", 0);
         const char *detail = fact_text(finding, "detail");
-        char age[32];
+        char age[32], when[32];
         size_t i;
 
         fact_age(now - since, age, sizeof(age));
         html_put(h, "<li class=\"{}\"><strong>{}</strong>", fact_text(finding, "level"), fact_text(finding, "cause"));
-        json_array_foreach (others, i, other)
-                html_put(h, "<p>The same: {}</p>", json_string_value(other));
+        json_array_foreach (others, i, row)
+                html_put(h, "<p>The same: {}</p>", json_string_value(row));
         html_put(h, "<p>{}</p>", fact_text(finding, "remedy"));
-        put_incident(h, finding);
+        if (sign_ins)
+                html_put(h,
+                         "<p>Sign-ins that failed for it: {d}, of {d} users; the latest: <a "
+                         "href=\"/sign-in/{}\">{}</a></p>",
+                         sign_ins, fact_number(finding, "users", 0), fact_text(finding, "id"),
+                         fact_text(finding, "id"));
+        json_array_foreach (changes, i, row) {
+                fact_time(fact_number(row, "wall", 0), when, sizeof(when));
+                html_put(h, "<p>Shortly before, {}: {} {}</p>", when, fact_text(row, "event"),
+                         fact_text(row, "detail"));
+        }
         html_put(h, "<p class=\"code\"><a href=\"/words/{}\">{}</a>{}{}{}{}</p>", fact_text(finding, "code"),
                  fact_text(finding, "code"), detail[0] ? ": " : "", detail, since ? ", for " : "", since ? age : "");
 }
@@ -276,19 +262,20 @@ static void put_state(struct html *h, const char *state, const char *stopped, co
                                                  : "All is well");
 }
 
-static void put_findings(struct html *h, const json_t *status)
+/* heading: over them, where there are any; NULL: none. */
+static void put_findings(struct html *h, const char *heading, const json_t *findings, long long now)
 {
-        json_t *findings = health_findings(status), *finding;
+        const json_t *finding;
         size_t i;
 
-        put_state(h, finding_state(findings), "No sign-in can succeed here", "Some sign-ins fail");
-        if (json_array_size(findings))
-                html_put(h, "<ul class=\"findings\">");
-        json_array_foreach (findings, i, finding)
-                put_finding(h, finding, fact_number(status, "now", 0));
-        if (json_array_size(findings))
-                html_put(h, "</ul>");
-        json_decref(findings);
+        if (json_array_size(findings) == 0)
+                return;
+        if (heading)
+                html_put(h, "<h2>At {}</h2>", heading);
+        html_put(h, "<ul class=\"findings\">");
+        json_array_foreach ((json_t *)(uintptr_t)findings, i, finding)
+                put_finding(h, finding, now);
+        html_put(h, "</ul>");
 }
 
 static void put_parts(struct html *h, const json_t *status)
@@ -311,11 +298,13 @@ void web_page_now(struct html *h, const json_t *status, const json_t *counts)
 {
         const json_t *report = json_object_get(counts, "report");
         const long long now = fact_number(counts, "now", 0);
+        json_auto_t *findings = health_findings(status);
         char when[32];
 
         fact_time(now, when, sizeof(when));
         html_put(h, "<p class=\"asof\">As of <time>{}</time></p>", when);
-        put_findings(h, status);
+        put_state(h, finding_state(findings), "No sign-in can succeed here", "Some sign-ins fail");
+        put_findings(h, NULL, findings, fact_number(status, "now", 0));
         put_chart(h, "Sign-ins a minute, last hour", now - now % WEB_MINUTE_S - WEB_HOUR_S + WEB_MINUTE_S, WEB_MINUTE_S,
                   WEB_HOUR_S / WEB_MINUTE_S, report);
         html_put(h, "<div class=\"pair\">");
@@ -472,38 +461,13 @@ void web_page_found(struct html *h, const struct web_found *f)
 
 /* ---- all connectors ---- */
 
-static void put_connector(struct html *h, const json_t *c)
-{
-        const json_t *rows = json_object_get(c, "rows"), *row;
-        size_t i;
-
-        html_put(h, "<section><h2>{} <span class=\"state {}\">{}</span></h2><dl>", fact_text(c, "name"),
-                 json_is_true(json_object_get(c, "well")) ? "well" : "stopped", fact_text(c, "state"));
-        json_array_foreach ((json_t *)(uintptr_t)rows, i, row)
-                html_put(h, "<dt>{}<dd>{}", fact_text(row, "label"), fact_text(row, "text"));
-        html_put(h, "</dl></section>");
-}
-
-static void put_findings_of(struct html *h, const json_t *c, long long now)
-{
-        const json_t *findings = json_object_get(c, "findings"), *finding;
-        size_t i;
-
-        if (json_array_size(findings))
-                html_put(h, "<h2>At {}</h2><ul class=\"findings\">", fact_text(c, "name"));
-        json_array_foreach ((json_t *)(uintptr_t)findings, i, finding)
-                put_finding(h, finding, now);
-        if (json_array_size(findings))
-                html_put(h, "</ul>");
-}
-
 void web_page_connectors(struct html *h, const json_t *answer)
 {
         const long long now = fact_number(answer, "now", 0);
         json_auto_t *told = connectors_told(answer);
-        const json_t *c;
+        const json_t *c, *row;
         char when[32];
-        size_t i;
+        size_t i, j;
 
         fact_time(now, when, sizeof(when));
         html_put(h, "<p class=\"asof\">As of <time>{}</time></p>", when);
@@ -511,10 +475,15 @@ void web_page_connectors(struct html *h, const json_t *answer)
                   "Sign-ins succeed, but not at every connector");
         put_sentences(h, "Whose answer is missing", connectors_missing(answer));
         json_array_foreach (told, i, c)
-                put_findings_of(h, c, now);
+                put_findings(h, fact_text(c, "name"), json_object_get(c, "findings"), now);
         html_put(h, "<div class=\"parts\">");
-        json_array_foreach (told, i, c)
-                put_connector(h, c);
+        json_array_foreach (told, i, c) {
+                html_put(h, "<section><h2>{} <span class=\"state {}\">{}</span></h2><dl>", fact_text(c, "name"),
+                         json_is_true(json_object_get(c, "well")) ? "well" : "stopped", fact_text(c, "state"));
+                json_array_foreach (json_object_get(c, "rows"), j, row)
+                        html_put(h, "<dt>{}<dd>{}", fact_text(row, "label"), fact_text(row, "text"));
+                html_put(h, "</dl></section>");
+        }
         html_put(h, "</div>");
 }
 
@@ -574,21 +543,6 @@ void web_page_account(struct html *h, const char *what, const json_t *answer, co
 
 /* ---- a day ---- */
 
-static void put_names(struct html *h, const json_t *users)
-{
-        const json_t *row;
-        size_t i;
-
-        html_put(h, "<section><h2>Names refused most</h2><table><thead><tr><th scope=\"col\">Name<th "
-                    "scope=\"col\">Locked out"
-                    "<th scope=\"col\">Wrong password<th scope=\"col\">Refused in all</tr></thead><tbody>");
-        json_array_foreach (users, i, row)
-                if (i < NAMES_MAX)
-                        html_put(h, "<tr><th scope=\"row\">{}<td>{d}<td>{d}<td>{d}</tr>", fact_text(row, "user"),
-                                 fact_number(row, "locked", 0), fact_number(row, "wrong", 0), fact_number(row, "n", 0));
-        html_put(h, "</tbody></table></section>");
-}
-
 /* Midnight of the day so many days from this one; a day may have 23 or 25 hours. */
 static void day_text(long long midnight, int days, char out[16])
 {
@@ -601,8 +555,9 @@ static void day_text(long long midnight, int days, char out[16])
 
 void web_page_day(struct html *h, long long midnight, long long until, const json_t *counts)
 {
-        const json_t *report = json_object_get(counts, "report"), *users = json_object_get(report, "users");
+        const json_t *report = json_object_get(counts, "report"), *users = json_object_get(report, "users"), *row;
         char before[16], after[16];
+        size_t i;
 
         day_text(midnight, -1, before);
         day_text(midnight, 1, after);
@@ -616,6 +571,14 @@ void web_page_day(struct html *h, long long midnight, long long until, const jso
         put_reasons(h, report);
         put_latency(h, report);
         html_put(h, "</div>");
-        if (users)
-                put_names(h, users);
+        if (!users)
+                return;
+        html_put(h, "<section><h2>Names refused most</h2><table><thead><tr><th scope=\"col\">Name<th "
+                    "scope=\"col\">Locked out"
+                    "<th scope=\"col\">Wrong password<th scope=\"col\">Refused in all</tr></thead><tbody>");
+        json_array_foreach (users, i, row)
+                if (i < NAMES_MAX)
+                        html_put(h, "<tr><th scope=\"row\">{}<td>{d}<td>{d}<td>{d}</tr>", fact_text(row, "user"),
+                                 fact_number(row, "locked", 0), fact_number(row, "wrong", 0), fact_number(row, "n", 0));
+        html_put(h, "</tbody></table></section>");
 }

@@ -206,44 +206,27 @@ static void keep_status(struct visit *v)
         web->status_at = loop_now(web->loop);
 }
 
-/* How all connectors are, as somebody was told just before, or asked anew. */
-static void ask_all_status(struct visit *v)
+/* "/", and "/now", its part that is renewed. */
+static void page_now(void *arg, struct http_req *r)
 {
-        const struct web *web = v->front->web;
-
-        if (web->status && loop_now(web->loop) - web->status_at < WEB_STATUS_MS) {
-                v->questions[v->n++] = (struct question){.visit = v, .answer = json_incref(web->status)};
-                return;
-        }
-        v->next = keep_status;
-        visit_ask(v, json_pack("{s:s}", "do", "status"));
-}
-
-static void show_now(struct web_front *f, struct http_req *r, bool part)
-{
-        struct visit *v = visit_new(f, r, "/", "Now", render_now);
+        const struct web_front *f = arg;
+        const struct web *web = f->web;
+        struct visit *v = visit_new(arg, r, "/", "Now", render_now);
+        const long long now = loop_wall(web->loop), since = now - now % WEB_MINUTE_S - WEB_HOUR_S + WEB_MINUTE_S;
 
         if (!v)
                 return;
-        const long long now = loop_wall(f->web->loop), since = now - now % WEB_MINUTE_S - WEB_HOUR_S + WEB_MINUTE_S;
-        v->part = part;
-        if (f->web->config->everywhere) {
-                ask_all_status(v);
+        v->part = strcmp(http_head(r)->path, "/now") == 0;
+        if (web->status &&
+            loop_now(web->loop) - web->status_at < WEB_STATUS_MS) { /* as somebody was told just before */
+                v->questions[v->n++] = (struct question){.visit = v, .answer = json_incref(web->status)};
         } else {
+                v->next = web->config->everywhere ? keep_status : NULL;
                 visit_ask(v, json_pack("{s:s}", "do", "status"));
-                visit_ask(v, report_request(since, now + 1, WEB_MINUTE_S));
         }
+        if (!web->config->everywhere)
+                visit_ask(v, report_request(since, now + 1, WEB_MINUTE_S));
         visit_wait(v);
-}
-
-static void page_now(void *arg, struct http_req *r)
-{
-        show_now(arg, r, false);
-}
-
-static void page_now_part(void *arg, struct http_req *r)
-{
-        show_now(arg, r, true);
 }
 
 static void render_story(struct html *h, const struct visit *v)
@@ -280,14 +263,6 @@ static void render_search(struct html *h, const struct visit *v)
                 render_story(h, v);
 }
 
-static void page_search(void *arg, struct http_req *r)
-{
-        struct visit *v = visit_new(arg, r, "/search", "Search", render_search);
-
-        if (v)
-                visit_wait(v);
-}
-
 static void note_search(const struct visit *v)
 {
         log_info("web.search", KV_S("person", v->person.name), KV_S("what", v->what), KV_S("when", v->when));
@@ -316,7 +291,8 @@ static json_t *search_request(struct visit *v)
         return request;
 }
 
-static void page_found(void *arg, struct http_req *r)
+/* The form; posted, what it finds. */
+static void page_search(void *arg, struct http_req *r)
 {
         struct visit *v = visit_new(arg, r, "/search", "Search", render_search);
         size_t n;
@@ -341,10 +317,11 @@ static void page_found(void *arg, struct http_req *r)
                 visit_free(v);
                 return;
         }
-        note_search(v);
-        v->next = ask_others;
-        if (v->what[0] || v->when[0])
+        if (v->what[0] || v->when[0]) {
+                note_search(v);
+                v->next = ask_others;
                 visit_ask(v, search_request(v));
+        }
         visit_wait(v);
 }
 
@@ -403,10 +380,11 @@ static void render_day(struct html *h, const struct visit *v)
         web_page_day(h, v->midnight, v->until, v->questions[0].answer);
 }
 
-/* date: "2026-11-30", or NULL for today. */
-static void show_day(struct web_front *f, struct http_req *r, const char *date)
+/* Today, or "/day/2026-11-30". */
+static void page_day(void *arg, struct http_req *r)
 {
-        struct visit *v = visit_new(f, r, "/day", "History", render_day);
+        const struct web_front *f = arg;
+        struct visit *v = visit_new(arg, r, "/day", "History", render_day);
         const time_t now = (time_t)loop_wall(f->web->loop);
         struct tm tm;
 
@@ -421,7 +399,7 @@ static void show_day(struct web_front *f, struct http_req *r, const char *date)
                 visit_free(v);
                 return;
         }
-        const char *end = date ? strptime(date, "%Y-%m-%d", &tm) : "";
+        const char *end = strcmp(http_head(r)->path, "/day") == 0 ? "" : strptime(http_part(r, 0), "%Y-%m-%d", &tm);
         tm.tm_hour = tm.tm_min = tm.tm_sec = 0;
         tm.tm_isdst = -1;
         v->midnight = end && !*end ? (long long)mktime(&tm) : -1;
@@ -441,16 +419,6 @@ static void show_day(struct web_front *f, struct http_req *r, const char *date)
         visit_wait(v);
 }
 
-static void page_today(void *arg, struct http_req *r)
-{
-        show_day(arg, r, NULL);
-}
-
-static void page_day(void *arg, struct http_req *r)
-{
-        show_day(arg, r, http_part(r, 0));
-}
-
 /* ---- words ---- */
 
 static void render_words(struct html *h, const struct visit *v)
@@ -458,21 +426,15 @@ static void render_words(struct html *h, const struct visit *v)
         web_page_words(h, v->what);
 }
 
+/* All, or one of them. */
 static void page_words(void *arg, struct http_req *r)
 {
-        struct visit *v = visit_new(arg, r, "/words", "Words", render_words);
-
-        if (v)
-                visit_wait(v);
-}
-
-static void page_word(void *arg, struct http_req *r)
-{
-        struct visit *v = visit_new(arg, r, "", "Words", render_words);
+        const bool all = strcmp(http_head(r)->path, "/words") == 0;
+        struct visit *v = visit_new(arg, r, all ? "/words" : "", "Words", render_words);
 
         if (!v)
                 return;
-        (void)snprintf(v->what, sizeof(v->what), "%s", http_part(r, 0));
+        (void)snprintf(v->what, sizeof(v->what), "%s", all ? "" : http_part(r, 0));
         visit_wait(v);
 }
 
@@ -544,47 +506,41 @@ static void take_leave(void *arg, struct http_req *r)
 
 /* ---- what pages are made with ---- */
 
-static void send_asset(struct http_req *r, const char *type, const struct web_asset *asset)
+static void page_asset(void *arg, struct http_req *r)
 {
+        static const struct {
+                const char *path, *type;
+                const struct web_asset *asset;
+        } assets[] = {{"/style.css", "text/css; charset=utf-8", &web_style_css},
+                      {"/page.js", "text/javascript; charset=utf-8", &web_page_js},
+                      {"/icon.svg", "image/svg+xml", &web_icon_svg}};
+        size_t i = 0;
+
+        if (!web_gate_request(arg, r))
+                return;
+        while (i < sizeof(assets) / sizeof(assets[0]) - 1 && strcmp(assets[i].path, http_head(r)->path) != 0)
+                i++;
         web_gate_headers(r);
-        http_reply(r, 200, type, asset->bytes, asset->n);
-}
-
-static void asset_style(void *arg, struct http_req *r)
-{
-        if (web_gate_request(arg, r))
-                send_asset(r, "text/css; charset=utf-8", &web_style_css);
-}
-
-static void asset_script(void *arg, struct http_req *r)
-{
-        if (web_gate_request(arg, r))
-                send_asset(r, "text/javascript; charset=utf-8", &web_page_js);
-}
-
-static void asset_icon(void *arg, struct http_req *r)
-{
-        if (web_gate_request(arg, r))
-                send_asset(r, "image/svg+xml", &web_icon_svg);
+        http_reply(r, 200, assets[i].type, assets[i].asset->bytes, assets[i].asset->n);
 }
 
 static const struct http_route routes[] = {
         {HTTP_GET, "/", page_now, 0},
-        {HTTP_GET, "/now", page_now_part, 0},
+        {HTTP_GET, "/now", page_now, 0},
         {HTTP_GET, "/search", page_search, 0},
-        {HTTP_POST, "/search", page_found, FORM_MAX},
+        {HTTP_POST, "/search", page_search, FORM_MAX},
         {HTTP_GET, "/sign-in/{}", page_story, 0},
         {HTTP_POST, "/account", page_account, FORM_MAX},
-        {HTTP_GET, "/day", page_today, 0},
+        {HTTP_GET, "/day", page_day, 0},
         {HTTP_GET, "/day/{}", page_day, 0},
         {HTTP_GET, "/words", page_words, 0},
-        {HTTP_GET, "/words/{}", page_word, 0},
+        {HTTP_GET, "/words/{}", page_words, 0},
         {HTTP_GET, "/enter", page_enter, 0},
         {HTTP_POST, "/enter", take_code, FORM_MAX},
         {HTTP_POST, "/leave", take_leave, FORM_MAX},
-        {HTTP_GET, "/style.css", asset_style, 0},
-        {HTTP_GET, "/page.js", asset_script, 0},
-        {HTTP_GET, "/icon.svg", asset_icon, 0},
+        {HTTP_GET, "/style.css", page_asset, 0},
+        {HTTP_GET, "/page.js", page_asset, 0},
+        {HTTP_GET, "/icon.svg", page_asset, 0},
 };
 
 /* ---- the servers ---- */
