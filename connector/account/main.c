@@ -148,17 +148,10 @@ static int prepare(const char *path, struct config **ret_config, struct error *e
 
 /* ---- as its own user ---- */
 
-static void note(const char *what, const char *text)
+static int serve(struct lookup *l)
 {
         struct ucred peer = {0, (uid_t)-1, (gid_t)-1};
         socklen_t n = sizeof(peer);
-
-        (void)getsockopt(STDIN_FILENO, SOL_SOCKET, SO_PEERCRED, &peer, &n);
-        log_info("account.asked", KV_S("for", what), KV_S("name", text), KV_U("uid", peer.uid), KV_I("pid", peer.pid));
-}
-
-static int serve(struct lookup *l)
-{
         struct error err = {""};
         json_auto_t *question = control_question(STDIN_FILENO, &err);
         json_t *told = NULL;
@@ -171,19 +164,13 @@ static int serve(struct lookup *l)
                 return refuse("malformed", &err);
         }
         l->all_dcs = json_is_true(json_object_get(question, "all_dcs"));
-        note(user ? "account" : "reader", user ? user : reader);
+        (void)getsockopt(STDIN_FILENO, SOL_SOCKET, SO_PEERCRED, &peer, &n);
+        log_info("account.asked", KV_S("for", user ? "account" : "reader"), KV_S("name", user ? user : reader),
+                 KV_U("uid", peer.uid), KV_I("pid", peer.pid));
         int r = user ? lookup_name(l, user, &told, &err) : lookup_reader(l, reader, &told, &err);
         if (r == 0)
                 return answer(told);
         return refuse(r == -EINVAL ? "bad_name" : r == -ENOKEY ? "no_reader" : "unavailable", &err);
-}
-
-/* Loads what could not be loaded later: mechanisms of SASL are libraries. */
-static void load_mechanisms(void)
-{
-        char **mechanisms = NULL;
-
-        (void)ldap_get_option(NULL, LDAP_OPT_X_SASL_MECHLIST, &mechanisms);
 }
 
 static int shut(const struct config *config, struct error *err)
@@ -221,6 +208,7 @@ static int open_dns(struct lookup *l, const struct config *config, struct error 
 static int run(const char *path)
 {
         struct lookup l = {.readers = readers};
+        char **mechanisms = NULL;
         struct config *config = NULL;
         struct error err = {""};
         int r = secret_arena_init(SECRETS, &err);
@@ -229,7 +217,8 @@ static int run(const char *path)
                 r = prepare(path, &config, &err);
         if (r == 0) {
                 log_open("account", config->log_level, to_syslog);
-                load_mechanisms();
+                /* of SASL they are libraries, which could not be loaded later */
+                (void)ldap_get_option(NULL, LDAP_OPT_X_SASL_MECHLIST, &mechanisms);
                 l.config = config;
                 r = open_dns(&l, config, &err);
         }

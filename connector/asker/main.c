@@ -24,6 +24,7 @@
 #include "base/process/confine.h"
 #include "base/process/harden.h"
 #include "certs/keys/self-test-tls.h"
+#include "connector/findings/facts.h"
 #include "connector/frames/control.h"
 #include "connector/person/everywhere.h"
 #include "connector/person/folder.h"
@@ -197,19 +198,10 @@ static int read_claims(struct question_claims *q, const json_t *question, struct
         return r;
 }
 
-static void note(const json_t *question, const struct question_claims *q)
-{
-        const char *person = json_string_value(json_object_get(question, "person"));
-        struct ucred peer = {0, (uid_t)-1, (gid_t)-1};
-        socklen_t n = sizeof(peer);
-
-        (void)getsockopt(STDIN_FILENO, SOL_SOCKET, SO_PEERCRED, &peer, &n);
-        log_info("asker.asked", KV_S("op", question_op_text(q->op)), KV_S("what", q->what),
-                 KV_S("person", person ? person : ""), KV_U("uid", peer.uid));
-}
-
 static int serve(struct everywhere_person *p)
 {
+        struct ucred peer = {0, (uid_t)-1, (gid_t)-1};
+        socklen_t n = sizeof(peer);
         struct question_claims q = {0};
         struct error err = {""};
         json_auto_t *question = control_question(STDIN_FILENO, &err);
@@ -217,7 +209,9 @@ static int serve(struct everywhere_person *p)
 
         if (!question || read_claims(&q, question, &err) < 0)
                 return refuse("malformed", &err);
-        note(question, &q);
+        (void)getsockopt(STDIN_FILENO, SOL_SOCKET, SO_PEERCRED, &peer, &n);
+        log_info("asker.asked", KV_S("op", question_op_text(q.op)), KV_S("what", q.what),
+                 KV_S("person", fact_text(question, "person")), KV_U("uid", peer.uid));
         int r = everywhere_ask(p, &q, &told, &err);
         return r == 0 ? control_answer(STDIN_FILENO, told) < 0
                       : refuse(r == -EACCES ? "not_allowed" : "unavailable", &err);

@@ -50,16 +50,6 @@ static const struct cli_usage usage = {
 
 /* ---- asking ---- */
 
-static int connect_socket(void)
-{
-        const struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = ACCOUNT_SOCKET};
-        _cleanup_(closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-        if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
-                return -errno;
-        return steal_fd(&fd);
-}
-
 /* As root, where systemd has no such socket. */
 static int start_it(const struct cli *cli, pid_t *ret_pid, struct error *err)
 {
@@ -102,9 +92,16 @@ static json_t *talk(int fd, const json_t *question)
 
 int account_ask(const struct cli *cli, const json_t *question, json_t **ret_answer, struct error *err)
 {
+        const struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = ACCOUNT_SOCKET};
         pid_t pid = 0;
-        int fd = connect_socket();
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
+        if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
+                const int r = -errno;
+
+                (void)close(fd);
+                fd = r;
+        }
         if (fd == -EACCES)
                 return error_fail(err, -EACCES,
                                   "not allowed to ask by " ACCOUNT_SOCKET "; be root, or a member of its group");
@@ -212,19 +209,6 @@ static void show_powershell(const char *user)
 
 /* ---- showing ---- */
 
-static void show_account(const json_t *answer)
-{
-        json_auto_t *facts = account_facts(answer);
-        const json_t *row;
-        size_t i;
-
-        json_array_foreach (facts, i, row) {
-                (void)printf("%-12s ", fact_text(row, "label"));
-                cli_print_text(stdout, fact_text(row, "text"));
-                (void)fputc('\n', stdout);
-        }
-}
-
 static void show_dcs(const json_t *rows)
 {
         json_t *row;
@@ -281,18 +265,23 @@ static bool any_stops(const json_t *findings)
 static int show(const struct cli *cli, json_t *answer, const char *user)
 {
         json_auto_t *failed = latest_failure(cli, user),
-                    *findings = account_findings(answer, failed, (long long)time(NULL));
-        const json_t *account = json_object_get(answer, "account");
+                    *findings = account_findings(answer, failed, (long long)time(NULL)),
+                    *facts = json_is_object(json_object_get(answer, "account")) ? account_facts(answer) : NULL;
+        const json_t *row;
+        size_t i;
 
         if (cli->json) {
                 (void)json_object_set(answer, "findings", findings);
                 view_print_json(answer);
                 return any_stops(findings) ? CLI_FAILED : CLI_OK;
         }
-        if (json_is_object(account)) {
-                show_account(answer);
-                show_dcs(json_object_get(answer, "dcs"));
+        json_array_foreach (facts, i, row) {
+                (void)printf("%-12s ", fact_text(row, "label"));
+                cli_print_text(stdout, fact_text(row, "text"));
+                (void)fputc('\n', stdout);
         }
+        if (facts)
+                show_dcs(json_object_get(answer, "dcs"));
         return show_findings(findings) ? CLI_FAILED : CLI_OK;
 }
 

@@ -185,28 +185,20 @@ static int write_file(const char *dir, const char *file, const void *bytes, size
         return file_write_atomic(path, bytes, n, 0644, err);
 }
 
-static int copy_ca(struct error *err)
-{
-        _cleanup_(buffer_free) struct buffer pem = BUFFER(CA_BUNDLE_MAX);
-        int r;
-
-        if (!o.ca_file)
-                return 0;
-        r = ca_bundle_read(&pem, o.ca_file, NULL, err);
-        return r < 0 ? r : write_file(o.state_dir, FILE_RELAY_CA, pem.data, pem.len, err);
-}
-
 /* enrolment.json comes last: posternd takes the folder for enrolled only with it. */
 static int store(const char *name, const struct enrolling *e, struct error *err)
 {
+        _cleanup_(buffer_free) struct buffer ca = BUFFER(CA_BUNDLE_MAX);
         int r = write_key(o.state_dir, FILE_IDENTITY, &e->identity_text, err);
 
         if (r == 0)
                 r = write_key(o.state_dir, FILE_TRANSPORT_KEY, &e->transport_text, err);
         if (r == 0)
                 r = write_file(o.state_dir, FILE_TRANSPORT_CERT, e->answer.chain.data, e->answer.chain.len, err);
-        if (r == 0)
-                r = copy_ca(err);
+        if (r == 0 && o.ca_file)
+                r = ca_bundle_read(&ca, o.ca_file, NULL, err);
+        if (r == 0 && o.ca_file)
+                r = write_file(o.state_dir, FILE_RELAY_CA, ca.data, ca.len, err);
         if (r == 0)
                 r = public_write(o.state_dir, "connector.pub.json", e->id, name, e->identity, err);
         if (r < 0)
@@ -245,14 +237,6 @@ static int print_enrolled(const struct cli *cli, const char *name, const struct 
         return 0;
 }
 
-static int enrolled_already(void)
-{
-        char path[FOLDER_PATH_MAX];
-
-        folder_path(path, o.state_dir, FILE_ENROLMENT);
-        return access(path, F_OK) == 0;
-}
-
 /* What would only fail once the token is used up. */
 static int check_before(const char *name, struct error *err)
 {
@@ -273,7 +257,7 @@ static int check_before(const char *name, struct error *err)
 static int enroll(const struct cli *cli)
 {
         _cleanup_(enrolling_clear) struct enrolling e = {.id = ""};
-        char host[NAME_MAX_LEN + 1] = "";
+        char host[NAME_MAX_LEN + 1] = "", enrolled[FOLDER_PATH_MAX];
         const char *name = o.name;
         struct error err = {""};
         int r;
@@ -282,7 +266,8 @@ static int enroll(const struct cli *cli)
                 name = host;
         if (!name || !name[0])
                 return cli_usage_error(cli, "--name is missing and the host has no name");
-        if (enrolled_already())
+        folder_path(enrolled, o.state_dir, FILE_ENROLMENT);
+        if (access(enrolled, F_OK) == 0)
                 return cli_error(cli,
                                  "%s is enrolled already. Its certificate is renewed by posternd, or with --renew; one "
                                  "that has expired with --again and a new token; to enrol as another connector, stop "

@@ -120,12 +120,6 @@ static void show_one(const json_t *told)
         }
 }
 
-static void show_ticket(const json_t *told)
-{
-        (void)printf("\nFor the ticket\n");
-        show_text(fact_text(told, "ticket"));
-}
-
 /* All but the two that were shown. */
 static void show_others(const json_t *list, const json_t *shown, const json_t *too)
 {
@@ -277,7 +271,8 @@ static int show(struct cli *cli, const char *what, const json_t *answer, const j
         }
         show_one(told);
         show_others(list, r, first);
-        show_ticket(told);
+        (void)printf("\nFor the ticket\n");
+        show_text(fact_text(told, "ticket"));
         return CLI_OK;
 }
 

@@ -264,22 +264,16 @@ static void print_list(const json_t *list)
                 (void)printf("nothing found\n");
 }
 
-static void print_sentences(const json_t *texts)
-{
-        const json_t *text;
-        size_t i;
-
-        json_array_foreach ((json_t *)(uintptr_t)texts, i, text)
-                view_wrap(0, json_string_value(text));
-}
-
 /* How it hangs together is told in sentences; the rows are there to be explained. */
 static void print_look(const json_t *answer)
 {
         const json_t *found = json_object_get(answer, slow ? "slow" : "unusual");
         json_auto_t *texts = slow ? looks_slow(found) : looks_unusual(found);
+        const json_t *text;
+        size_t i;
 
-        print_sentences(texts);
+        json_array_foreach (texts, i, text)
+                view_wrap(0, json_string_value(text));
         if (!slow && json_array_size(texts) == 0)
                 (void)printf(
                         "nothing unusual: no address failed with many names, no success after failures came from a "

@@ -18,14 +18,6 @@
 #include "base/process/program.h"
 #include "connector/frames/control.h"
 
-/* The program's standard input is in, its standard output out. */
-static int spawn(pid_t *ret_pid, const char *program, const char *config_path, int in, int out)
-{
-        const char *const argv[] = {program, LEDGER_OFFLINE, config_path, NULL};
-
-        return program_spawn(ret_pid, argv, (const int[3]){in, out, -1});
-}
-
 static int request_file(const json_t *request)
 {
         _cleanup_(freep) char *text = json_dumps(request, JSON_COMPACT);
@@ -40,12 +32,13 @@ static int request_file(const json_t *request)
 /* What the program printed, within CONTROL_ANSWER_MAX, and its end. */
 static int run(struct buffer *answer, const char *program, const char *config_path, int in, struct error *err)
 {
+        const char *const argv[] = {program, LEDGER_OFFLINE, config_path, NULL};
         int fds[2], status = 0;
         pid_t pid = -1;
 
         if (pipe2(fds, O_CLOEXEC) < 0)
                 return error_fail(err, -errno, "cannot run %s: %s", program, strerror(errno));
-        int r = spawn(&pid, program, config_path, in, fds[1]);
+        int r = program_spawn(&pid, argv, (const int[3]){in, fds[1], -1});
         (void)close(fds[1]);
         if (r == 0)
                 r = fd_read_all(answer, fds[0], err);

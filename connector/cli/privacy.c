@@ -11,11 +11,6 @@
 #define PAGE 500           /* REQUEST_LIMIT_MAX of the ledger */
 #define NAME_MAX_BYTES 512 /* REQUEST_TEXT_MAX */
 
-static bool seen(const json_t *ids, const char *id)
-{
-        return json_object_get(ids, id) != NULL;
-}
-
 /* Prints those of a page that were not printed, and gives back how many and the time of the oldest. */
 static size_t print_page(const json_t *records, json_t *ids, json_int_t *ret_oldest)
 {
@@ -24,7 +19,7 @@ static size_t print_page(const json_t *records, json_t *ids, json_int_t *ret_old
 
         json_array_foreach ((json_t *)(uintptr_t)records, i, record) {
                 *ret_oldest = json_integer_value(json_object_get(record, "wall"));
-                if (seen(ids, fact_text(record, "id")))
+                if (json_object_get(ids, fact_text(record, "id")))
                         continue;
                 (void)json_object_set_new(ids, fact_text(record, "id"), json_true());
                 (void)json_dumpf(record, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER);

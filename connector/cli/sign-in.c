@@ -100,15 +100,6 @@ static json_t *verdict_json(const struct sign_in_result *r)
                 (int)r->ms, "text", reason == REASON_MAX ? NULL : user_text(reason, v->password_proved, r));
 }
 
-/* The user's sentence, from the one table. What a wait cannot mend is the helpdesk's. */
-static const char *problem_text(const struct sign_in_result *r)
-{
-        if (strcmp(r->started, "no") == 0 && strcmp(r->retry, "never") == 0 && strcmp(r->problem, "deadline") != 0)
-                return user_text(REASON_SERVICE_UNKNOWN, false, r);
-        return user_text(REASON_OUTCOME_UNKNOWN, false, r);
-}
-
-/* A relay's problem, or silence: never a verdict, always unavailable. */
 /* The list of a text's lines; NULL where there are none. */
 static json_t *lines_json(const char *lines)
 {
@@ -122,14 +113,20 @@ static json_t *lines_json(const char *lines)
         return list;
 }
 
+/* A relay's problem, or silence: never a verdict, always unavailable. */
 static json_t *problem_json(const struct sign_in_result *r)
 {
+        /* what a wait cannot mend is the helpdesk's */
+        const bool helpdesk =
+                strcmp(r->started, "no") == 0 && strcmp(r->retry, "never") == 0 && strcmp(r->problem, "deadline") != 0;
+
         return json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:{s:s, s:I, s:s, s:s*, s:s*, s:o*}, s:{s:i}, s:s}", "id",
                          r->id, "verdict", "unavailable", "class", "infrastructure", "reason", r->problem,
                          "password_proved", 0, "may_have_counted", !strcmp(r->started, "no") ? "0" : "unknown",
                          "problem", "type", r->problem, "status", (json_int_t)r->status, "detail", r->detail, "started",
                          or_null(r->started), "retry", or_null(r->retry), "reasons", lines_json(r->reasons), "t",
-                         "service", (int)r->ms, "text", problem_text(r));
+                         "service", (int)r->ms, "text",
+                         user_text(helpdesk ? REASON_SERVICE_UNKNOWN : REASON_OUTCOME_UNKNOWN, false, r));
 }
 
 static int print_result(const struct cli *cli, const struct sign_in_result *r)
@@ -152,13 +149,6 @@ static int print_result(const struct cli *cli, const struct sign_in_result *r)
         return !strcmp(r->verdict.verdict, "refused") ? CLI_FAILED : CLI_UNAVAILABLE;
 }
 
-static int remember(struct service_store *s, struct error *err)
-{
-        int r = service_store_take(s, &o.given, err);
-
-        return r < 0 ? r : service_store_complete(s, err);
-}
-
 /* The new password, twice where a person types it. */
 static int prompt_new(struct secret **ret_secret, struct error *err)
 {
@@ -177,13 +167,6 @@ static int prompt_new(struct secret **ret_secret, struct error *err)
         }
         *ret_secret = once;
         return 0;
-}
-
-static int prompt_all(struct secret **ret_password, struct secret **ret_new, struct error *err)
-{
-        int r = prompt_secret(o.change ? "Old password: " : "Password: ", ret_password, err);
-
-        return r >= 0 && o.change ? prompt_new(ret_new, err) : r;
 }
 
 static int sign_in(struct service_store *s, const char *bearer, struct sign_in_result *ret, struct error *err)
@@ -206,7 +189,9 @@ static int sign_in(struct service_store *s, const char *bearer, struct sign_in_r
         config.budget_ms = (uint32_t)o.budget;
         r = client_new(&client, &config, err);
         if (r == 0)
-                r = prompt_all(&password, &new_password, err);
+                r = prompt_secret(o.change ? "Old password: " : "Password: ", &password, err);
+        if (r >= 0 && o.change)
+                r = prompt_new(&new_password, err);
         params.password = password;
         params.change_password = o.change;
         params.new_password = new_password;
@@ -232,7 +217,7 @@ static int run(const struct cli *cli, const char *dir)
         struct error err = {""};
         int r = service_store_open(&s, dir, &err);
 
-        if (r < 0 || remember(&s, &err) < 0)
+        if (r < 0 || service_store_take(&s, &o.given, &err) < 0 || service_store_complete(&s, &err) < 0)
                 return cli_usage_error(cli, "%s", err.text);
         r = folder_secret_read(s.secret_file, &bearer, &err);
         if (r > 0)

@@ -15,13 +15,6 @@
 #include "connector/cli/startup.h"
 #include "base/process/program.h"
 
-static int spawn(pid_t *ret_pid, const char *program, const char *config_path, int out)
-{
-        const char *const argv[] = {program, "--config", config_path, "--check-config", NULL};
-
-        return program_spawn(ret_pid, argv, (const int[3]){-1, out, out});
-}
-
 static void read_lines(FILE *in, const char *path, startup_line_fn *fn, void *arg)
 {
         _cleanup_(freep) char *line = NULL;
@@ -40,6 +33,7 @@ static void read_lines(FILE *in, const char *path, startup_line_fn *fn, void *ar
 int startup_check(const char *path, startup_line_fn *fn, void *arg, bool *ret_fit, struct error *err)
 {
         char program[PATH_MAX];
+        const char *const argv[] = {program, "--config", path, "--check-config", NULL};
         int fds[2], status = 0;
         pid_t pid = -1;
         int r = program_daemon(program, sizeof(program), err);
@@ -48,7 +42,7 @@ int startup_check(const char *path, startup_line_fn *fn, void *arg, bool *ret_fi
                 return r;
         if (pipe2(fds, O_CLOEXEC) < 0)
                 return error_fail(err, -errno, "cannot run %s: %s", program, strerror(errno));
-        r = spawn(&pid, program, path, fds[1]);
+        r = program_spawn(&pid, argv, (const int[3]){-1, fds[1], fds[1]});
         (void)close(fds[1]);
         FILE *in = r == 0 ? fdopen(fds[0], "r") : NULL;
         if (in) {

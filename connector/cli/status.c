@@ -120,28 +120,21 @@ static void on_startup_line(void *arg, const char *line)
                 (void)finding_add(arg, (struct finding){.code = "start_refused"}, "posternd could not start: %s", line);
 }
 
-/* Of a posternd that does not run: what a start would find, by posternd's own check. */
-static void add_startup(const struct cli *cli, json_t *findings)
-{
-        struct error err = {""};
-        bool fit = true;
-        json_auto_t *lines = json_array();
-
-        if (startup_check(cli->config, on_startup_line, lines, &fit, &err) == 0 && !fit)
-                (void)json_array_extend(findings, lines);
-}
-
 static int once(struct cli *cli)
 {
-        json_auto_t *request = json_pack("{s:s}", "do", "status"), *answer = NULL, *findings = NULL;
+        json_auto_t *request = json_pack("{s:s}", "do", "status"), *answer = NULL, *findings = NULL,
+                    *lines = json_array();
+        struct error err = {""};
+        bool fit = true;
         int code;
 
         if (view_ask(cli, request, &answer, &code) < 0)
                 return code;
         const bool offline = json_is_true(json_object_get(answer, "offline"));
         findings = health_findings(answer);
-        if (offline)
-                add_startup(cli, findings);
+        /* of a posternd that does not run: what a start would find, by posternd's own check */
+        if (offline && startup_check(cli->config, on_startup_line, lines, &fit, &err) == 0 && !fit)
+                (void)json_array_extend(findings, lines);
         if (watch && !cli->json)
                 (void)fputs("\033[H\033[2J", stdout);
         if (cli->json) {

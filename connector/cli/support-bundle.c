@@ -174,16 +174,6 @@ static void add_log(struct bundle *b)
                                           json_string("journalctl has no lines of the unit postern"));
 }
 
-static int write_all(struct bundle *b)
-{
-        add_answers(b);
-        add_config(b);
-        add_versions(b);
-        add_log(b);
-        add_json(b, "missing.json", json_incref(b->missing));
-        return tar_close(b->tar);
-}
-
 int cmd_support_bundle(struct cli *cli, int argc, char **argv)
 {
         struct bundle b = {.cli = cli};
@@ -200,8 +190,14 @@ int cmd_support_bundle(struct cli *cli, int argc, char **argv)
         if (scrub_new(&b.scrub, with_names) < 0 || !(b.missing = json_object()))
                 return cli_error(cli, "out of memory");
         int r = tar_open(&b.tar, out_path);
-        if (r == 0)
-                r = write_all(&b);
+        if (r == 0) {
+                add_answers(&b);
+                add_config(&b);
+                add_versions(&b);
+                add_log(&b);
+                add_json(&b, "missing.json", json_incref(b.missing));
+                r = tar_close(b.tar);
+        }
         b.scrub = scrub_free(b.scrub);
         json_decref(b.missing);
         if (r < 0)

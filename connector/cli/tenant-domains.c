@@ -114,17 +114,6 @@ static bool one_domain(const struct roster *roster, const struct announcement *a
                 (roster->n_domains == 1 && strcmp(roster->domains[0].name, a->domains[0].name) == 0));
 }
 
-static int confirm(const struct pending_identity *p, struct error *err)
-{
-        char question[256], otherwise[256];
-
-        (void)snprintf(question, sizeof(question), "May %s speak for all of them? (yes/no; --domains A,B names some) ",
-                       p->name);
-        (void)snprintf(otherwise, sizeof(otherwise),
-                       "say which of these domains connector %s may speak for: --domains A,B", p->name);
-        return tenant_confirm(question, otherwise, err);
-}
-
 /* A name that nobody knows is more likely mistyped than new. */
 static int refuse_unknown(const struct roster *roster, const struct pending_identity *p,
                           const struct tenant_names *names, struct error *err)
@@ -146,20 +135,11 @@ static int take_name(struct tenant_names *names, const char *name, struct error 
         return 0;
 }
 
-/* Nothing was announced, as with --identity: the tenant's one domain, or --domains. */
-static int only_domain(const struct roster *roster, const struct pending_identity *p, struct tenant_names *names,
-                       struct error *err)
-{
-        if (roster->n_domains != 1)
-                return error_fail(err, -EINVAL, "connector %s announces no domains: say which with --domains A,B",
-                                  p->name);
-        return take_name(names, roster->domains[0].name, err);
-}
-
 /* Which domains the newcomer gets. */
 static int choose_domains(const struct roster *roster, const struct pending_identity *p, struct tenant_names *names,
                           struct error *err)
 {
+        char question[256], otherwise[256];
         int r = 0;
 
         if (p->announced && p->announced->n_domains)
@@ -168,10 +148,17 @@ static int choose_domains(const struct roster *roster, const struct pending_iden
                 r = tenant_names_split(names, tenant_o.domains, "--domains", err);
                 return r < 0 ? r : refuse_unknown(roster, p, names, err);
         }
-        if (!p->announced || p->announced->n_domains == 0)
-                return only_domain(roster, p, names, err);
+        if (!p->announced || p->announced->n_domains == 0) /* as with --identity: the tenant's one domain */
+                return roster->n_domains == 1
+                               ? take_name(names, roster->domains[0].name, err)
+                               : error_fail(err, -EINVAL,
+                                            "connector %s announces no domains: say which with --domains A,B", p->name);
+        (void)snprintf(question, sizeof(question), "May %s speak for all of them? (yes/no; --domains A,B names some) ",
+                       p->name);
+        (void)snprintf(otherwise, sizeof(otherwise),
+                       "say which of these domains connector %s may speak for: --domains A,B", p->name);
         if (!one_domain(roster, p->announced))
-                r = confirm(p, err);
+                r = tenant_confirm(question, otherwise, err);
         for (size_t i = 0; r == 0 && i < p->announced->n_domains; i++)
                 r = take_name(names, p->announced->domains[i].name, err);
         return r;

@@ -151,13 +151,6 @@ void tenant_print_domain(const struct roster_domain *d)
         printf("%s%s%s\n", d->sid[0] ? " SID " : "", d->sid, d->is_default ? " (default)" : "");
 }
 
-static void print_connector(const struct roster_member *m)
-{
-        printf("  connector  %-20s %s  %s", m->name, m->id, key_kid(m->key));
-        print_names("  for ", m->domains, m->n_domains);
-        printf("%s\n", m->n_domains ? "" : "  FOR NO DOMAIN: run `postern tenant connector-domains`");
-}
-
 void tenant_print_roster(const struct roster *r, bool json)
 {
         char until[32];
@@ -176,8 +169,13 @@ void tenant_print_roster(const struct roster *r, bool json)
                r->seq && r->exp < (int64_t)time(NULL) ? " (EXPIRED: run `postern tenant roster sign`)" : "");
         for (size_t i = 0; i < r->n_domains; i++)
                 tenant_print_domain(&r->domains[i]);
-        for (size_t i = 0; i < r->n_connectors; i++)
-                print_connector(&r->connectors[i]);
+        for (size_t i = 0; i < r->n_connectors; i++) {
+                const struct roster_member *m = &r->connectors[i];
+
+                printf("  connector  %-20s %s  %s", m->name, m->id, key_kid(m->key));
+                print_names("  for ", m->domains, m->n_domains);
+                printf("%s\n", m->n_domains ? "" : "  FOR NO DOMAIN: run `postern tenant connector-domains`");
+        }
         for (size_t i = 0; i < r->n_services; i++)
                 printf("  service    %-20s %s  %s%s%s\n", r->services[i].name, r->services[i].id,
                        key_kid(r->services[i].key), strcmp(r->services[i].role, ROSTER_SIGN_IN) ? "  role " : "",

@@ -289,17 +289,6 @@ static void show_absent(const struct cli *cli, const struct tenant_store *s, con
                 (void)fprintf(stderr, "; postern status on those hosts says why.\n");
 }
 
-/* The attempt that came last decided; the other is told beside it. */
-static void show_json(json_t *list)
-{
-        const size_t n = json_array_size(list);
-        json_t *last = json_array_get(list, n - 1);
-
-        if (n > 1)
-                (void)json_object_set(last, "first_attempt", json_array_get(list, 0));
-        view_print_json(last);
-}
-
 static void show_all(const struct tenant_store *s, const json_t *list)
 {
         json_t *found;
@@ -330,13 +319,17 @@ static int trace(const struct cli *cli, const char *id)
                 (void)cli_error(cli, "%s", err.text[0] ? err.text : strerror(-r));
                 return r == -EMLINK ? CLI_FAILED : CLI_UNAVAILABLE;
         }
-        if (json_array_size(list) == 0)
+        const size_t n = json_array_size(list);
+        json_t *last = json_array_get(list, n ? n - 1 : 0); /* it decided; the attempt before is told beside it */
+        if (n > 1 && cli->json)
+                (void)json_object_set(last, "first_attempt", json_array_get(list, 0));
+        if (!last)
                 show_absent(cli, &s, id, err.text);
         else if (cli->json)
-                show_json(list);
+                view_print_json(last);
         else
                 show_all(&s, list);
-        return json_array_size(list) ? CLI_OK : CLI_FAILED;
+        return last ? CLI_OK : CLI_FAILED;
 }
 
 int cmd_tenant_trace(struct cli *cli, int argc, char **argv)

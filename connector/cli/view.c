@@ -41,19 +41,6 @@ static bool not_there(int r)
         return r == -ENOENT || r == -ECONNREFUSED;
 }
 
-static void fail(const struct cli *cli, int r, const char *text)
-{
-        const char *code = not_there(r)      ? "not_running"
-                           : r == -EACCES    ? "not_allowed"
-                           : r == -ETIMEDOUT ? "process_silent"
-                           : r == -EREMOTEIO ? "refused"
-                                             : "failed";
-
-        (void)cli_error(cli, "%s", text);
-        if (cli->json)
-                (void)view_show_json(cli, json_pack("{s:b, s:s, s:s}", "ok", 0, "code", code, "error", text));
-}
-
 int view_ask(struct cli *cli, const json_t *request, json_t **ret_answer, int *ret_code)
 {
         char path[PATH_MAX];
@@ -76,7 +63,15 @@ int view_ask(struct cli *cli, const json_t *request, json_t **ret_answer, int *r
                 (void)cli_error(cli, "%s", offline.text);
         }
         if (r < 0) {
-                fail(cli, r, err.text);
+                (void)cli_error(cli, "%s", err.text);
+                if (cli->json)
+                        (void)view_show_json(cli, json_pack("{s:b, s:s, s:s}", "ok", 0, "code",
+                                                            not_there(r)      ? "not_running"
+                                                            : r == -EACCES    ? "not_allowed"
+                                                            : r == -ETIMEDOUT ? "process_silent"
+                                                            : r == -EREMOTEIO ? "refused"
+                                                                              : "failed",
+                                                            "error", err.text));
                 *ret_code = r == -EREMOTEIO ? CLI_FAILED : CLI_UNAVAILABLE;
         }
         return r;

@@ -53,20 +53,6 @@ static void show_entry(const json_t *e)
         show_line("to do", fact_text(e, "remedy"));
 }
 
-static int show_all(const struct cli *cli, json_t *list)
-{
-        json_t *e;
-        size_t i;
-
-        if (cli->json) {
-                view_print_json(list);
-                return CLI_OK;
-        }
-        json_array_foreach (list, i, e)
-                (void)printf("%-9s %-32s %s\n", fact_text(e, "kind"), fact_text(e, "id"), fact_text(e, "meaning"));
-        return CLI_OK;
-}
-
 static int show_one(const struct cli *cli, const char *word)
 {
         json_auto_t *found = glossary_find(word), *all = glossary_all();
@@ -138,6 +124,8 @@ static int check_catalogue(const struct cli *cli)
 int cmd_words(struct cli *cli, int argc, char **argv)
 {
         char **words;
+        json_t *e;
+        size_t i;
         int code = cli_parse(cli, &usage, argc, argv, &words);
 
         if (code >= 0)
@@ -151,5 +139,11 @@ int cmd_words(struct cli *cli, int argc, char **argv)
         if (words[0])
                 return show_one(cli, words[0]);
         json_auto_t *all = glossary_all();
-        return show_all(cli, all);
+        if (cli->json)
+                view_print_json(all);
+        json_array_foreach (all, i, e)
+                if (!cli->json)
+                        (void)printf("%-9s %-32s %s\n", fact_text(e, "kind"), fact_text(e, "id"),
+                                     fact_text(e, "meaning"));
+        return CLI_OK;
 }

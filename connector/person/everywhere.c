@@ -116,14 +116,6 @@ static int open_client(struct everywhere *e, struct error *err)
         return strcmp(before, e->person->roster_hash) == 0 ? 0 : service_store_save(e->person, err);
 }
 
-static const struct directory_entry *entry_of(const struct directory *d, const struct roster_member *connector)
-{
-        for (size_t i = 0; i < d->n; i++)
-                if (d->entries[i].connector == connector)
-                        return &d->entries[i];
-        return NULL;
-}
-
 /* ---- asking ---- */
 
 static void end(struct asking *a, const char *state, const char *why)
@@ -287,11 +279,14 @@ static int open_loop(struct everywhere *e, struct error *err)
 static void ask_one(struct asking *a, const struct question_claims *question)
 {
         struct everywhere *e = a->all;
-        const struct directory_entry *entry = entry_of(e->directory, a->connector);
+        const struct directory_entry *entry = NULL;
         struct error why = {""};
 
         asked_clear(&a->asked);
         a->elsewhere = false;
+        for (size_t i = 0; i < e->directory->n && !entry; i++)
+                if (e->directory->entries[i].connector == a->connector)
+                        entry = &e->directory->entries[i];
         if (!entry)
                 end(a, "silent",
                     "it is not linked to the relay, or in quarantine: look at `postern status` on its host");

@@ -125,17 +125,6 @@ int sandbox_relay_start(struct sandbox_children *c, uint16_t *ret_port, struct e
 
 /* ---- the connector's two ---- */
 
-/* A sealed memory file with these bytes, at its beginning. */
-static int memory_file(const void *bytes, size_t n, struct error *err)
-{
-        _cleanup_(closep) int fd = memfd_create("sandbox", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-        if (fd < 0 || write(fd, bytes, n) != (ssize_t)n || lseek(fd, 0, SEEK_SET) < 0 ||
-            fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
-                return error_fail(err, -errno, "cannot make a file in memory: %s", strerror(errno));
-        return steal_fd(&fd);
-}
-
 static int hand(struct sandbox_child *child, uint8_t type, const char *name, int fd, struct error *err)
 {
         struct msg_out m;
@@ -146,12 +135,16 @@ static int hand(struct sandbox_child *child, uint8_t type, const char *name, int
         return r < 0 ? error_fail(err, r, "cannot hand on %s: %s", name ? name : "the configuration", strerror(-r)) : 0;
 }
 
+/* In a sealed file in memory. */
 static int hand_bytes(struct sandbox_child *child, uint8_t type, const char *name, const void *bytes, size_t n,
                       struct error *err)
 {
-        _cleanup_(closep) int fd = memory_file(bytes, n, err);
+        _cleanup_(closep) int fd = memfd_create("sandbox", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-        return fd < 0 ? fd : hand(child, type, name, fd, err);
+        if (fd < 0 || write(fd, bytes, n) != (ssize_t)n || lseek(fd, 0, SEEK_SET) < 0 ||
+            fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
+                return error_fail(err, -errno, "cannot make a file in memory: %s", strerror(errno));
+        return hand(child, type, name, fd, err);
 }
 
 static int hand_key(struct sandbox_child *child, const char *name, const struct key *key, struct error *err)
