@@ -193,18 +193,20 @@ class Guides(unittest.TestCase):
         line = f'postern service init other --gateway --relay https://{RELAY}'
         self.assertIn('is never overwritten', self.run_line(line, check=False).stderr)
         self.run_line('mv /etc/postern-gateway/service .')
-        self.assertIn('--gateway needs --tenant', self.run_line(line, check=False).stderr)
-        line += ' --tenant contoso --pin ' + 'A' * 43
-        self.assertIn('the service secret is empty', self.run_line(line, check=False).stderr)
-        self.assertIn('/nowhere', self.run_line(line + ' --secret-file /nowhere', check=False).stderr)
-        self.m.run('test', '!', '-e', '/etc/postern-gateway/service')
-        # a secret that is none; gateway.conf stays
-        before = self.run_line('cat /etc/postern-gateway/gateway.conf').stdout
-        self.assertIn('was there and stays', self.run_line(line, 'x' * 43 + '\n').stdout)
-        self.assertEqual(self.run_line('cat /etc/postern-gateway/gateway.conf').stdout, before)
-        self.run_line('systemctl restart postern-gateway')
-        wait_for('the gateway says why', lambda: self.run_line('postern-gateway status | grep "refuses the service secret"', check=False))
-        self.run_line('rm -r /etc/postern-gateway/service; mv service /etc/postern-gateway/; systemctl restart postern-gateway')
+        try:
+            self.assertIn('--gateway needs --tenant', self.run_line(line, check=False).stderr)
+            line += ' --tenant contoso --pin ' + 'A' * 43
+            self.assertIn('the service secret is empty', self.run_line(line, check=False).stderr)
+            self.assertIn('/nowhere', self.run_line(line + ' --secret-file /nowhere', check=False).stderr)
+            self.m.run('test', '!', '-e', '/etc/postern-gateway/service')
+            # a secret that is none; gateway.conf stays
+            before = self.run_line('cat /etc/postern-gateway/gateway.conf').stdout
+            self.assertIn('was there and stays', self.run_line(line, 'x' * 43 + '\n').stdout)
+            self.assertEqual(self.run_line('cat /etc/postern-gateway/gateway.conf').stdout, before)
+            self.run_line('systemctl restart postern-gateway')
+            wait_for('the gateway says why', lambda: self.run_line('postern-gateway status | grep "refuses the service secret"', check=False))
+        finally:
+            self.run_line('rm -rf /etc/postern-gateway/service; mv service /etc/postern-gateway/; systemctl restart postern-gateway')
         wait_for('the gateway can decide', lambda: self.run_line('postern-gateway status', check=False))
 
     def test_3_nginx_by_three_commands_and_one_file(self):
