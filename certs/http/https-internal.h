@@ -82,9 +82,6 @@ struct https_call *https_call_free(struct https_call *call);
 void https_collect(struct https *https);
 long https_status(const struct https_call *call);
 
-/* The request's header lines, into call->headers; what was there is wiped. */
-int https_headers(struct https_call *call, const struct https_request *request, struct error *err);
-
 /* ---- https-start.c ---- */
 /* libcurl is done with the call, or it never came to libcurl: tells who asked. */
 void https_over(struct https_call *call, CURLcode result);

@@ -33,20 +33,32 @@ static size_t origin_len(const char *url)
         return strlen(url) < scheme ? 0 : scheme + strcspn(url + scheme, "/?#");
 }
 
-/* Method, target and Host of the URL, and the header lines; libcurl's own way to say "not this header" is a name
- * without a value, which is left out. */
-static int write_head(struct https_call *call, const struct https_request *q, bool body)
+/* A line break in it would be a header of somebody else's. */
+static int put_line(struct buffer *out, const char *name, const char *value)
+{
+        for (const char *c = value; *c; c++)
+                if ((unsigned char)*c < 0x20 || *c == 0x7f)
+                        return -EINVAL;
+        int r = buffer_append_str(out, name);
+        r = r < 0 ? r : buffer_append_str(out, value);
+        return r < 0 ? r : buffer_append(out, "\r\n", 2);
+}
+
+static int write_head(struct buffer *out, const struct https_request *q, const char *agent)
 {
         const char *at = q->url + strlen("https://"), *path = q->url + origin_len(q->url);
-        int r = buffer_printf(&call->out, "%s %s%s HTTP/1.1\r\nHost: %.*s\r\nUser-Agent: %s\r\n", q->method,
-                              *path == '/' ? "" : "/", path, (int)(path - at), at, call->https->agent);
+        int r = buffer_printf(out, "%s %s%s HTTP/1.1\r\nHost: %.*s\r\n", q->method, *path == '/' ? "" : "/", path,
+                              (int)(path - at), at);
 
-        for (const struct curl_slist *h = call->headers; r == 0 && h; h = h->next)
-                if (h->data[strlen(h->data) - 1] != ':')
-                        r = buffer_printf(&call->out, "%s\r\n", h->data);
-        if (r == 0 && body)
-                r = buffer_printf(&call->out, "Content-Length: %zu\r\n", q->body_len);
-        return r < 0 ? r : buffer_append(&call->out, "\r\n", 2);
+        r = r < 0 ? r : put_line(out, "User-Agent: ", agent);
+        r = r < 0 || !q->bearer ? r : put_line(out, "Authorization: Bearer ", q->bearer);
+        r = r < 0 || !q->content_type ? r : put_line(out, "Content-Type: ", q->content_type);
+        r = r < 0 || !q->accept ? r : put_line(out, "Accept: ", q->accept);
+        for (const char *const *line = q->headers; r == 0 && line && *line; line++)
+                r = put_line(out, "", *line);
+        if (r == 0 && strcmp(q->method, "GET") != 0)
+                r = buffer_printf(out, "Content-Length: %zu\r\n", q->body_len);
+        return r < 0 ? r : buffer_append(out, "\r\n", 2);
 }
 
 int https_kept_note(struct https_call *call, const struct https_request *q, struct error *err)
@@ -71,7 +83,7 @@ int https_kept_note(struct https_call *call, const struct https_request *q, stru
         call->given = call->sent = 0;
         call->reason[0] = '\0';
         call->deadline = q->timeout_ms ? loop_now(loop) + q->timeout_ms : 0;
-        r = strpbrk(q->url, " \t\r\n") ? -EINVAL : write_head(call, q, strcmp(q->method, "GET") != 0);
+        r = strpbrk(q->url, " \t\r\n") ? -EINVAL : write_head(&call->out, q, call->https->agent);
         r = r < 0 ? r : buffer_append(&call->out, q->body, q->body_len);
         if (r == 0 && !call->timer)
                 r = loop_timer_new(&call->timer, call->https->loop->loop, NULL, on_timer, call);

@@ -449,16 +449,14 @@ static void on_address(void *arg, const struct dns_address *address, const char 
 static int start_again(struct https_call *call, struct https_call **ret_call, const struct https_request *request,
                        const struct https_handlers *handlers, struct error *err)
 {
-        int r = https_headers(call, request, err);
+        int r = https_kept_note(call, request, err);
 
-        call->handlers = *handlers;
-        TAILQ_INSERT_TAIL(&call->https->loop->calls, call, link);
-        r = r < 0 ? r : https_kept_note(call, request, err);
         if (r < 0) {
-                TAILQ_REMOVE(&call->https->loop->calls, call, link);
                 https_call_free(call);
                 return r;
         }
+        call->handlers = *handlers;
+        TAILQ_INSERT_TAIL(&call->https->loop->calls, call, link);
         https_kept_send(call);
         *ret_call = call;
         return 0;

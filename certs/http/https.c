@@ -177,17 +177,8 @@ static int add_header(struct https_call *call, const char *name, const char *val
         return 0;
 }
 
-static void clear_headers(struct https_call *call)
+static int add_headers(struct https_call *call, const struct https_request *q, struct error *err)
 {
-        for (struct curl_slist *h = call->headers; h; h = h->next)
-                wipe(h->data, strlen(h->data));
-        curl_slist_free_all(call->headers);
-        call->headers = NULL;
-}
-
-int https_headers(struct https_call *call, const struct https_request *q, struct error *err)
-{
-        clear_headers(call);
         int r = add_header(call, NULL, "Expect:", err); /* no 100-continue round trip */
 
         if (r == 0 && q->bearer) {
@@ -412,7 +403,7 @@ int https_call_new(struct https_call **ret_call, struct https *https, const stru
         else if (strcmp(request->method, "GET") != 0 && strcmp(request->method, "PUT") != 0 &&
                  strcmp(request->method, "POST") != 0)
                 r = error_fail(err, -EINVAL, "HTTPS: method %.16s is not GET, POST or PUT", request->method);
-        else if ((r = find_way(call, err)) == 0 && (r = https_headers(call, request, err)) == 0 &&
+        else if ((r = find_way(call, err)) == 0 && (call->keeps || (r = add_headers(call, request, err)) == 0) &&
                  set_call(call, request, write) != CURLE_OK)
                 r = error_fail(err, -EIO, "HTTPS: libcurl refuses the call to %.200s", call->host);
         if (r < 0)
@@ -428,7 +419,9 @@ struct https_call *https_call_free(struct https_call *call)
         curl_easy_cleanup(call->easy);
         if (call->keeps)
                 call->https->let_go(call);
-        clear_headers(call);
+        for (struct curl_slist *h = call->headers; h; h = h->next)
+                wipe(h->data, strlen(h->data));
+        curl_slist_free_all(call->headers);
         curl_slist_free_all(call->addresses);
         http_way_clear(&call->way);
         buffer_free(&call->kept);

@@ -368,18 +368,22 @@ void doors_take_answer(struct doors *d, const struct msg_in *m)
 
 static int mark(struct inquiry *i, const struct door_question *q)
 {
-        _cleanup_(buffer_free) struct buffer all = BUFFER_SECRET(8192);
+        const struct {
+                const char *text;
+                size_t n;
+        } parts[] = {{i->app, strlen(i->app)},
+                     {q->user, q->user_len},
+                     {q->password, q->password_len},
+                     {q->new_password, q->new_password_len}};
         uint8_t mac[32];
         size_t n = 0;
-        int r = buffer_printf(&all, "%zu %zu %zu %d %s\n", q->user_len, q->password_len, q->new_password_len, q->change,
-                              i->app);
+        bool good = EVP_MAC_init(i->d->mark, NULL, 0, NULL) == 1 &&
+                    EVP_MAC_update(i->d->mark, (const uint8_t *)&q->change, sizeof(q->change)) == 1;
 
-        r = r < 0 ? r : buffer_append(&all, q->user, q->user_len);
-        r = r < 0 ? r : buffer_append(&all, q->password ? q->password : "", q->password_len);
-        r = r < 0 ? r : buffer_append(&all, q->new_password ? q->new_password : "", q->new_password_len);
-        if (r < 0 || EVP_MAC_init(i->d->mark, NULL, 0, NULL) != 1 ||
-            EVP_MAC_update(i->d->mark, (const uint8_t *)all.data, all.len) != 1 ||
-            EVP_MAC_final(i->d->mark, mac, &n, sizeof(mac)) != 1)
+        for (size_t p = 0; good && p < sizeof(parts) / sizeof(parts[0]); p++)
+                good = EVP_MAC_update(i->d->mark, (const uint8_t *)&parts[p].n, sizeof(parts[p].n)) == 1 &&
+                       (!parts[p].n || EVP_MAC_update(i->d->mark, (const uint8_t *)parts[p].text, parts[p].n) == 1);
+        if (!good || EVP_MAC_final(i->d->mark, mac, &n, sizeof(mac)) != 1)
                 return -ENOMEM;
         hex_encode_to(i->mark, mac, sizeof(mac));
         return 0;
