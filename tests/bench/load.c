@@ -3,7 +3,8 @@
  * pure steps of queue/client over libcurl's multi interface, on kept-alive connections.
  *
  * With -m the program says in the summary, too, what the sealing alone takes: how many us of CPU of this process one
- * request, one check of its verdict and, as a measure of the machine, one P-256 verification are.
+ * request, one check of its verdict and, as a measure of the machine, one P-256 verification are; with -r one at a
+ * time, with a rest of so many us behind each.
  *
  * Reads "user<TAB>password" lines from standard input and takes them in turn. Prints one line per sign-in
  * (when asked: id, user, verdict or what else came, ms from the request's start to the answer's end, reason)
@@ -45,7 +46,7 @@ struct flight {
 
 static struct {
         const char *dir, *connector;
-        uint64_t count, parallel, budget, measured;
+        uint64_t count, parallel, budget, measured, rest;
         int lines;
         bool sandbox;
         double seal_us, check_us, verify_us;
@@ -188,6 +189,14 @@ static double cpu_us(void)
         return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
 }
 
+/* Others run meanwhile: what follows finds neither its code nor its data in the processor's caches, as in a process
+ * that is asked now and then. */
+static void rest(void)
+{
+        if (g.rest)
+                nanosleep(&(struct timespec){.tv_nsec = (long)g.rest * 1000}, NULL);
+}
+
 static void measure_verify(void)
 {
         static const char text[] = "what a signature stands under";
@@ -219,13 +228,13 @@ static void measure_sealing(const struct flight *answered)
         struct error err = {""};
         double begun = cpu_us();
 
-        for (uint64_t i = 0; i < g.measured; i++)
+        for (uint64_t i = 0; i < g.measured; rest(), i++)
                 if (sign_in_check(&answered->sign_in, answered->answer.data, answered->answer.len, (int64_t)time(NULL),
                                   &v, &err) < 0)
                         die("the verdict", err.text);
         g.check_us = (cpu_us() - begun) / (double)g.measured;
         begun = cpu_us();
-        for (uint64_t i = 0; i < g.measured; i++) {
+        for (uint64_t i = 0; i < g.measured; rest(), i++) {
                 seal(&f);
                 sign_in_clear(&f.sign_in);
         }
@@ -360,7 +369,7 @@ int main(int argc, char **argv)
         struct error err = {""};
         int c;
 
-        while ((c = getopt(argc, argv, "s:n:p:b:c:m:lx")) != -1) {
+        while ((c = getopt(argc, argv, "s:n:p:b:c:m:r:lx")) != -1) {
                 if (c == 's')
                         g.dir = optarg;
                 else if (c == 'c')
@@ -372,11 +381,12 @@ int main(int argc, char **argv)
                 else if ((c == 'n' && text_parse_u64(optarg, 1, 10000000, &g.count) == 0) ||
                          (c == 'p' && text_parse_u64(optarg, 1, PARALLEL_MAX, &g.parallel) == 0) ||
                          (c == 'm' && text_parse_u64(optarg, 1, 100000, &g.measured) == 0) ||
+                         (c == 'r' && text_parse_u64(optarg, 0, 100000, &g.rest) == 0) ||
                          (c == 'b' && text_parse_u64(optarg, BUDGET_MIN, BUDGET_MAX, &g.budget) == 0))
                         continue;
                 else
                         die("usage", "load -s SERVICE-DIR [-n COUNT] [-p PARALLEL] [-b BUDGET-MS] [-c "
-                                     "CONNECTOR] [-m TIMES] [-l] [-x] <users");
+                                     "CONNECTOR] [-m TIMES [-r US]] [-l] [-x] <users");
         }
         if (!g.dir)
                 die("usage", "-s SERVICE-DIR is missing");
