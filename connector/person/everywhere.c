@@ -70,27 +70,28 @@ static void everywhere_clear(struct everywhere *e)
 
 /* ---- who may ask, and whom ---- */
 
-static int check_person(const struct everywhere *e, const struct roster_member **ret_m, struct error *err)
+/* By the roster; NULL with err: this person may not ask. */
+static const struct roster_member *find_person(const struct everywhere *e, struct error *err)
 {
         const struct roster *roster = e->directory->roster;
         const struct roster_member *m = roster_person(roster, key_kid(e->person->key));
 
         if (!m)
-                return error_fail(
-                        err, -EACCES,
-                        "the tenant's roster (number %llu) does not have your key, fingerprint %s: the tenant's "
-                        "admin runs `postern tenant approve-person`",
-                        (unsigned long long)roster->seq, key_kid(e->person->key));
-        if (strcmp(m->role, ROSTER_HELPDESK) != 0)
-                return error_fail(err, -EACCES, "your role in the roster is %s, which may not ask", m->role);
-        if (m->exp <= (int64_t)time(NULL))
-                return error_fail(err, -EACCES,
-                                  "your time in the roster is over: the tenant's admin runs `postern tenant "
-                                  "approve-person` once more");
-        if (m->n_domains == 0)
-                return error_fail(err, -EACCES, "the roster gives you no domain: ask the tenant's admin");
-        *ret_m = m;
-        return 0;
+                error_fail(err, 0,
+                           "the tenant's roster (number %llu) does not have your key, fingerprint %s: the tenant's "
+                           "admin runs `postern tenant approve-person`",
+                           (unsigned long long)roster->seq, key_kid(e->person->key));
+        else if (strcmp(m->role, ROSTER_HELPDESK) != 0)
+                error_fail(err, 0, "your role in the roster is %s, which may not ask", m->role);
+        else if (m->exp <= (int64_t)time(NULL))
+                error_fail(err, 0,
+                           "your time in the roster is over: the tenant's admin runs `postern tenant approve-person` "
+                           "once more");
+        else if (m->n_domains == 0)
+                error_fail(err, 0, "the roster gives you no domain: ask the tenant's admin");
+        else
+                return m;
+        return NULL;
 }
 
 static bool shares_domain(const struct roster_member *connector, const struct roster_member *person)
@@ -300,20 +301,19 @@ static void ask_one(struct asking *a, const struct question_claims *question)
 static int ask_all(struct everywhere *e, const struct question_claims *question, struct error *err)
 {
         const struct roster *roster = e->directory->roster;
-        const struct roster_member *person = NULL;
-        int r = check_person(e, &person, err);
+        const struct roster_member *person = find_person(e, err);
+        int r = person ? open_loop(e, err) : -EACCES;
 
-        if (r == 0)
-                r = open_loop(e, err);
-        if (r == 0 && !(e->asking = calloc(roster->n_connectors + 1, sizeof(*e->asking))))
-                r = error_fail(err, -ENOMEM, "out of memory");
-        for (size_t i = 0; r == 0 && e->asking && i < roster->n_connectors; i++)
+        e->asking = calloc(roster->n_connectors + 1, sizeof(*e->asking));
+        if (r < 0 || !person || !e->asking)
+                return r < 0 ? r : error_fail(err, -ENOMEM, "out of memory");
+        for (size_t i = 0; i < roster->n_connectors; i++)
                 if (shares_domain(&roster->connectors[i], person))
                         e->asking[e->n++] = (struct asking){
                                 .all = e, .connector = &roster->connectors[i], .elsewhere = true, .state = "silent"};
-        if (r == 0 && question->op == QUESTION_STATUS)
+        if (question->op == QUESTION_STATUS)
                 ask_relay(e);
-        for (size_t node = 0; r == 0 && node < client_nodes(e->client); node++) {
+        for (size_t node = 0; node < client_nodes(e->client); node++) {
                 if (node > 0)
                         client_next_node(e->client);
                 for (size_t i = 0; i < e->n; i++)
@@ -322,7 +322,7 @@ static int ask_all(struct everywhere *e, const struct question_claims *question,
                 if (e->waiting)
                         (void)loop_run(e->loop);
         }
-        return r;
+        return 0;
 }
 
 /* ---- one answer of all ---- */

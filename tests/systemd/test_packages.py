@@ -87,7 +87,7 @@ class Packages(unittest.TestCase):
         self.assertNotEqual(self.m.run('systemctl', 'start', 'postern', check=False).returncode, 0)
         self.assertIn('write one, like the sample', self.m.run('journalctl', '-u', 'postern', '-o', 'cat').stdout)
         users = self.m.run('getent', 'passwd').stdout
-        for user in ('postern-link', 'postern-validator', 'postern-ledger', 'postern-relay', 'postern-web', 'postern-doors', 'postern-sealer'):
+        for user in ('postern-link', 'postern-validator', 'postern-ledger', 'postern-relay', 'postern-web', 'postern-asker', 'postern-doors', 'postern-sealer'):
             self.assertIn(f'\n{user}:', users)
         self.assertIn('postern', self.m.run('postern', '--version').stdout)
 
@@ -118,7 +118,7 @@ class Packages(unittest.TestCase):
                          self.m.run('journalctl', '-u', 'postern', '-n', '20', '--no-pager', '-o', 'cat').stdout)
         self.m.run('test', '-e', '/var/lib/postern/identity.pem')
         self.dpkg('-P', *names)
-        for path in ('/var/lib/postern', '/var/lib/postern-relay', '/usr/libexec/postern'):
+        for path in ('/var/lib/postern', '/var/lib/postern-asker', '/var/lib/postern-relay', '/usr/libexec/postern'):
             self.assertNotEqual(self.m.run('test', '-e', path, check=False).returncode, 0, path)
         self.m.run('test', '-e', CONF)  # what a person wrote stays
 
