@@ -439,14 +439,17 @@ void lines_drop_next(struct bridge *b)
                         line_free(line);
 }
 
-/* Without its holder no connection can be made more; a new start gets a new one. */
+/* Without its holder no connection can be made more; a new start gets a new one. Where the supervisor is gone the holder
+ * went with it, and the last words go by the connections that are there. */
 static void on_holder(void *arg, int fd, int events)
 {
         struct bridge *b = arg;
 
         (void)fd;
         (void)events;
-        process_stop(&b->process, 1, "postern-keyholder of the transport key has ended");
+        b->holder = loop_io_free(b->holder);
+        if (!b->orphaned)
+                process_stop(&b->process, 1, "postern-keyholder of the transport key has ended");
 }
 
 int lines_watch_holder(struct bridge *b)

@@ -28,6 +28,7 @@
 _Static_assert(VALIDATOR_IN_FLIGHT_MAX * 4096 <= SECURE_HEAP / 4 * 3 && sizeof(struct request_claims) <= 4096 &&
                        VALIDATOR_IN_FLIGHT_MAX < ARENA_SLOTS,
                "the secure heap or the arena is too small");
+#define HOLDER_GONE "postern-keyholder of the identity key has ended"
 #define TURN_MS 5000
 /* An administrator's; whoever took the ledger over gets no more than this out of the guard. */
 #define RELEASES_BURST 30
@@ -60,14 +61,24 @@ static int take_holder(struct validator *v, int fd, struct error *err)
         return r < 0 ? error_prefix(err, r, "identity key") : 0;
 }
 
-/* Without its holder there is no statement and no verdict more; a new start gets a new one. */
+/* Without its holder there is no statement more; a new start gets a new one. What runs is answered before, where an
+ * hourly key signs verdicts. */
 static void on_holder(void *arg, int fd, int events)
 {
         struct validator *v = arg;
 
         (void)fd;
         (void)events;
-        process_stop(&v->process, 1, "postern-keyholder of the identity key has ended");
+        v->holder = loop_io_free(v->holder);
+        if (!v->signins || signins_running(v->signins) == 0 ||
+            enckeys_signer(&v->keys, loop_wall(v->process.loop)) == v->keys.identity) {
+                process_stop(&v->process, 1, HOLDER_GONE);
+                return;
+        }
+        log_warning("holder.gone", KV_U("running", signins_running(v->signins)));
+        v->orphaned = v->holder_gone = true;
+        signins_drain(v->signins);
+        loop_timer_in(v->turn, PROCESS_LAST_WORDS_MS);
 }
 
 static int watch_holder(struct validator *v)
@@ -230,6 +241,10 @@ static void on_turn(void *arg)
 {
         struct validator *v = arg;
 
+        if (v->holder_gone) {
+                process_stop(&v->process, 1, HOLDER_GONE);
+                return;
+        }
         validator_publish(v, false);
         loop_timer_in(v->turn, TURN_MS);
 }
@@ -243,7 +258,7 @@ static void on_idle(void *arg)
                 process_drained(&v->process);
         }
         if (v->orphaned && (!v->link || ipc_queued(v->link) == 0))
-                process_stop(&v->process, 0, "what it had is answered");
+                process_stop(&v->process, v->holder_gone, v->holder_gone ? HOLDER_GONE : "what it had is answered");
 }
 
 static int check_handed(const struct validator *v, const char *connector_id, struct error *err)

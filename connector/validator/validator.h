@@ -52,7 +52,8 @@ struct validator {
         struct limit releases;         /* of accounts that the guard stops */
         struct loop_timer *turn;
         bool drained;
-        bool orphaned; /* the supervisor is gone: what runs is finished, and nothing else is done */
+        bool orphaned;    /* the supervisor is gone, or the holder: what runs is finished, and nothing else is done */
+        bool holder_gone; /* the latter */
 };
 
 /* roster-intake.c */
