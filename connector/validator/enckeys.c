@@ -15,6 +15,7 @@
 #include "base/core/text.h"
 
 #define SIGN_RENEW 3600 /* s: a signing key's age when the next one is announced */
+#define CLOCK_SET 5     /* s by which the clock must differ from what passed to count as set */
 #define SIGN_LEFT 600   /* s that are left to a key that signs; by then the next has been known for 50 minutes */
 
 int enckeys_init(struct enckeys *e, struct key *identity, const char *connector_id, const char *tenant,
@@ -143,6 +144,7 @@ int enckeys_turn(struct enckeys *e, const struct domains_names *names, int64_t n
                  struct error *err)
 {
         _cleanup_(statement_freep) struct statement *s = NULL;
+        const int64_t base = now - (int64_t)(now_ms / 1000), set_by = base - e->stated_base;
         int r;
 
         drop_old(e, now, now_ms);
@@ -159,7 +161,9 @@ int enckeys_turn(struct enckeys *e, const struct domains_names *names, int64_t n
                         return r;
                 renew = true;
         }
-        if (e->statement && !renew && now >= e->statement->iat && now < e->statement->iat + STATEMENT_RENEW)
+        /* by a clock that was slow it would seem older for an hour than what was said before this start */
+        if (e->statement && !renew && set_by <= CLOCK_SET && now >= e->statement->iat &&
+            now < e->statement->iat + STATEMENT_RENEW)
                 return 0;
         r = draft(&s, e, names);
         if (r < 0)
@@ -169,6 +173,8 @@ int enckeys_turn(struct enckeys *e, const struct domains_names *names, int64_t n
         if (r < 0)
                 return r;
         e->seq = s->seq;
+        e->stated_at = now_ms;
+        e->stated_base = base;
         statement_free(e->statement);
         e->statement = steal(s);
         return 1;

@@ -26,6 +26,8 @@ struct enckeys {
         struct statement_key sign[STATEMENT_SIGN_MAX]; /* newest first */
         uint64_t dies[ENCKEYS_MAX];  /* the loop's time, ms, when each is destroyed whatever the clock says by then */
         struct statement *statement; /* the current one */
+        uint64_t stated_at;          /* the loop's time, ms, when it was signed */
+        int64_t stated_base;         /* the wall clock less the loop's, s, then */
 };
 
 /*
@@ -36,9 +38,10 @@ int enckeys_init(struct enckeys *e, struct key *identity, const char *connector_
                  const char *boot, uint64_t seq);
 void enckeys_clear(struct enckeys *e);
 /*
- * Makes and drops keys as time demands and signs a new statement when the old one is due or `renew` says that
- * its contents changed. now: s since the epoch; now_ms: the loop's time, which nobody sets. names: the realms, suffixes
- * and NetBIOS names to announce (borrowed). 1 when there is a new statement, 0 when not.
+ * Makes and drops keys as time demands and signs a new statement when the old one is due, when the clock was set since,
+ * or when `renew` says so: its contents changed, or services go by another. now: s since the epoch; now_ms: the loop's
+ * time, which nobody sets. names: the realms, suffixes and NetBIOS names to announce (borrowed). 1 when there is a new
+ * statement, 0 when not.
  */
 int enckeys_turn(struct enckeys *e, const struct domains_names *names, int64_t now, uint64_t now_ms, bool renew,
                  struct error *err);

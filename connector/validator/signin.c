@@ -55,6 +55,7 @@ struct signin {
 struct signins {
         struct signins_config c;
         size_t running, answered;
+        uint64_t opened;     /* since the start: sealed to a key that is held */
         uint32_t *by_domain; /* of those that run, n_domains */
         bool draining;
         struct loop_timer *again; /* armed while a verdict is unsent */
@@ -504,6 +505,7 @@ static void take(struct signins *s, const struct msg_in *m, const char *id)
                 why = in.decline;
         else
                 why = decline_by_realm(s, &in, &domain);
+        s->opened += in.claims != NULL;
         if (msg_get_str(m, TAG_TRACE, in.trace, sizeof(in.trace)) < 0)
                 in.trace[0] = '\0';
         if (s->c.clock && intake_tells_time(&in))
@@ -576,6 +578,11 @@ void signins_resend(struct signins *s)
 void signins_drain(struct signins *s)
 {
         s->draining = true;
+}
+
+uint64_t signins_opened(const struct signins *s)
+{
+        return s->opened;
 }
 
 size_t signins_running(const struct signins *s)

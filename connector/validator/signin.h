@@ -54,4 +54,6 @@ void signins_resend(struct signins *s);
 /* From now on everything new is declined with "draining". */
 void signins_drain(struct signins *s);
 size_t signins_running(const struct signins *s);
+/* Requests, since the start, that were sealed to a key of this connector's. */
+uint64_t signins_opened(const struct signins *s);
 size_t signins_undelivered(const struct signins *s);

@@ -51,6 +51,7 @@ struct validator {
         struct limit refusals;         /* of rosters */
         struct limit releases;         /* of accounts that the guard stops */
         struct loop_timer *turn;
+        uint64_t started_at; /* the loop's time, ms */
         bool drained;
         bool orphaned;    /* the supervisor is gone, or the holder: what runs is finished, and nothing else is done */
         bool holder_gone; /* the latter */

@@ -66,6 +66,24 @@ static void test_restart_after_a_clock_step(void **state)
         fixture_clear(&f);
 }
 
+/* What was said by a slow clock would seem older than what an earlier start said: once the clock is set, it is said
+ * anew. */
+static void test_the_clock_is_set(void **state)
+{
+        struct fixture f;
+
+        (void)state;
+        fixture_make(&f);
+        for (int64_t by = 5; by >= -1; by--) /* as two clocks may differ that nobody set */
+                assert_int_equal(enckeys_turn(&f.keys, &names, NOW + 10 + by, (uint64_t)(NOW + 10) * 1000, false, NULL),
+                                 0);
+        assert_int_equal(enckeys_turn(&f.keys, &names, NOW + 16, (uint64_t)(NOW + 10) * 1000, false, NULL), 1);
+        assert_true(f.keys.statement->iat == NOW + 16);
+        assert_int_equal(enckeys_turn(&f.keys, &names, NOW + 20, (uint64_t)(NOW + 14) * 1000, false, NULL), 0);
+        assert_int_equal(enckeys_turn(&f.keys, &names, NOW + 14, (uint64_t)(NOW + 14) * 1000, false, NULL), 1);
+        fixture_clear(&f);
+}
+
 /* A clock that is set back every day does not keep a key alive. */
 static void test_keys_die_by_time_that_passed(void **state)
 {
@@ -272,15 +290,11 @@ static void test_names(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_statement_renewal),
-                cmocka_unit_test(test_restart_after_a_clock_step),
-                cmocka_unit_test(test_keys_die_by_time_that_passed),
-                cmocka_unit_test(test_hourly_signing),
-                cmocka_unit_test(test_daily_key),
-                cmocka_unit_test(test_clock_back),
-                cmocka_unit_test(test_roster_store),
-                cmocka_unit_test(test_sandbox_roster),
-                cmocka_unit_test(test_names),
+                cmocka_unit_test(test_statement_renewal), cmocka_unit_test(test_restart_after_a_clock_step),
+                cmocka_unit_test(test_the_clock_is_set),  cmocka_unit_test(test_keys_die_by_time_that_passed),
+                cmocka_unit_test(test_hourly_signing),    cmocka_unit_test(test_daily_key),
+                cmocka_unit_test(test_clock_back),        cmocka_unit_test(test_roster_store),
+                cmocka_unit_test(test_sandbox_roster),    cmocka_unit_test(test_names),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
