@@ -439,8 +439,8 @@ void lines_drop_next(struct bridge *b)
                         line_free(line);
 }
 
-/* Without its holder no connection can be made more; a new start gets a new one. Where the supervisor is gone the holder
- * went with it, and the last words go by the connections that are there. */
+/* Without its holder no connection can be made more; a new start gets a new one. Where the supervisor is gone the
+ * holder went with it, and the last words go by the connections that are there. */
 static void on_holder(void *arg, int fd, int events)
 {
         struct bridge *b = arg;
