@@ -207,12 +207,6 @@ static struct notes *open_section(struct conf_reader *r, char *name)
 
 /* ---- keys ---- */
 
-/* A '#' or ';' behind the value is far more often meant as a comment than as a part of it. */
-static bool has_comment(const char *value)
-{
-        return strstr(value, " #") || strstr(value, "\t#") || strstr(value, " ;") || strstr(value, "\t;");
-}
-
 static void unknown_key(struct conf_reader *r, const char *name)
 {
         const struct conf_section *here = r->current->section;
@@ -260,7 +254,8 @@ static int take_key(void *arg, const char *in, const char *name, const char *val
                 return 1;
         }
         *set = r->place;
-        if (has_comment(value))
+        /* a '#' or ';' behind the value is far more often meant as a comment than as a part of it */
+        if (strstr(value, " #") || strstr(value, "\t#") || strstr(value, " ;") || strstr(value, "\t;"))
                 code = error_fail(&why, -EINVAL, "a comment needs a line of its own");
         else
                 code = conf_value_set(r->conf, key, r->current->base, value, &why);
@@ -377,9 +372,11 @@ static int load_folder(struct conf_reader *r, const char *path, struct buffer *m
         for (int i = 0; i < n; i++) {
                 int len = snprintf(file, sizeof(file), "%s/%s", path, entries[i]->d_name);
 
-                if (code == 0 && (i >= FILES_MAX || len >= (int)sizeof(file)))
-                        file_fault(r, path, "too many files, allowed: 64");
-                else if (code == 0)
+                if (code == 0 && len >= (int)sizeof(file))
+                        file_fault(r, path, "the path of %s is too long", entries[i]->d_name);
+                else if (code == 0 && i == FILES_MAX)
+                        file_fault(r, path, "there are more than 64 files, allowed: 64");
+                else if (code == 0 && i < FILES_MAX)
                         code = load_file(r, file, merged);
                 free(entries[i]);
         }
@@ -486,15 +483,6 @@ static int reader_new(struct conf_reader **ret_r, const struct conf_schema *sche
         return 0;
 }
 
-static bool has_one(const struct conf_reader *r, const struct conf_section *section)
-{
-        const struct notes *n = r->notes;
-
-        while (n && n->section != section)
-                n = n->next;
-        return n;
-}
-
 /* Defaults and relations; reports the mistakes, or hands the configuration out if there are none. */
 static int reader_end(struct conf_reader *r, const char *path, struct conf **ret_conf, struct conf_errors *errors)
 {
@@ -503,8 +491,11 @@ static int reader_end(struct conf_reader *r, const char *path, struct conf **ret
         r->place = (struct place){.file = path, .file_no = UINT_MAX};
         for (size_t i = 0; i < r->schema->n_sections; i++) {
                 const struct conf_section *s = &r->schema->sections[i];
+                const struct notes *one = r->notes;
 
-                if (s->required && r->n_faults == 0 && !has_one(r, s))
+                while (one && one->section != s)
+                        one = one->next;
+                if (s->required && r->n_faults == 0 && !one)
                         fault_at(r, &r->place, NULL, "there is no [%s%s%s] section; at least one is needed", s->name,
                                  s->which ? " " : "", s->which ? s->which : "");
         }

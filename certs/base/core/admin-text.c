@@ -21,17 +21,6 @@ int admin_text_fail(struct error *err, int code, const char *name, unsigned line
                     : error_fail(err, code, "line %u: %s", line, why);
 }
 
-/* Drops what stands before LF and the mark at the beginning; returns the new length. */
-static size_t squeeze(char *text, size_t n)
-{
-        size_t from = n >= BOM_LEN && memcmp(text, BOM, BOM_LEN) == 0 ? BOM_LEN : 0, to = 0;
-
-        for (; from < n; from++)
-                if (text[from] != '\r' || from + 1 == n || text[from + 1] != '\n')
-                        text[to++] = text[from];
-        return to;
-}
-
 static unsigned line_of(const char *text, const char *at)
 {
         unsigned line = 1;
@@ -43,24 +32,23 @@ static unsigned line_of(const char *text, const char *at)
         return line;
 }
 
-static bool is_utf16(const char *text, size_t n)
-{
-        return n >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0);
-}
-
+/* Drops the CR of each CRLF and the mark at the beginning. */
 static int make_plain(char *text, size_t *n, const char *name, struct error *err)
 {
         const char *nul = memchr(text, '\0', *n);
+        size_t from = *n >= BOM_LEN && memcmp(text, BOM, BOM_LEN) == 0 ? BOM_LEN : 0, to = 0;
 
-        if (is_utf16(text, *n))
+        if (*n >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0))
                 return admin_text_fail(err, -EBADMSG, name, 1,
                                        "the file is UTF-16, as Windows programs write it; save it as UTF-8");
         if (nul)
                 return admin_text_fail(err, -EBADMSG, name, line_of(text, nul),
                                        "a NUL byte: this is no text file; save it as UTF-8 text");
-        size_t left = squeeze(text, *n);
-        wipe(text + left, *n - left);
-        *n = left;
+        for (; from < *n; from++)
+                if (text[from] != '\r' || from + 1 == *n || text[from + 1] != '\n')
+                        text[to++] = text[from];
+        wipe(text + to, *n - to);
+        *n = to;
         return 0;
 }
 
@@ -87,7 +75,7 @@ int admin_text_read(struct buffer *out, const char *path, struct error *err)
 
 /* ---- lines ---- */
 
-/* Those that no editor shows, and the blanks that look like the common one. */
+/* Why a character may not stand on a line: no editor shows it, or it only looks like a blank. NULL: it may. */
 static const char *character_fault(uint32_t cp)
 {
         static const struct {
@@ -167,21 +155,9 @@ int admin_section(char *out, size_t cap, const char *line, size_t n, const char 
 
 /* ---- one secret ---- */
 
-static const char *secret_fault(const char *text, size_t n, unsigned *ret_line)
-{
-        const char *second = memchr(text, '\n', n);
-
-        *ret_line = second ? line_of(text, second) + 1 : 1;
-        if (second)
-                return "there is more than one line; the file must hold the secret on one line and nothing else";
-        if (blank(text[0]) || blank(text[n - 1]))
-                return "there is a blank at the beginning or the end of the secret";
-        return admin_line_fault(text, n);
-}
-
 int admin_secret(char *text, size_t *n, const char *name, struct error *err)
 {
-        unsigned line;
+        const char *second, *fault;
         int r = *n ? make_plain(text, n, name, err) : 0;
 
         if (r < 0)
@@ -191,6 +167,12 @@ int admin_secret(char *text, size_t *n, const char *name, struct error *err)
         text[*n] = '\0';
         if (*n == 0)
                 return 1;
-        const char *fault = secret_fault(text, *n, &line);
-        return fault ? admin_text_fail(err, -EBADMSG, name, line, fault) : 0;
+        second = memchr(text, '\n', *n);
+        if (second)
+                fault = "there is more than one line; the file must hold the secret on one line and nothing else";
+        else if (blank(text[0]) || blank(text[*n - 1]))
+                fault = "there is a blank at the beginning or the end of the secret";
+        else
+                fault = admin_line_fault(text, *n);
+        return fault ? admin_text_fail(err, -EBADMSG, name, second ? line_of(text, second) + 1 : 1, fault) : 0;
 }

@@ -28,27 +28,6 @@ static void release(const struct buffer *b)
                 free(b->data);
 }
 
-/* Moves the bytes into a block of new_cap; the old block is wiped when secret or wiped. */
-static int move_to(struct buffer *b, size_t new_cap)
-{
-        char *data;
-
-        if (b->secret || b->wiped) {
-                data = b->secret ? OPENSSL_secure_malloc(new_cap) : OPENSSL_malloc(new_cap);
-                if (data && b->len > 0)
-                        memcpy(data, b->data, b->len);
-                if (data)
-                        release(b);
-        } else {
-                data = realloc(b->data, new_cap);
-        }
-        if (!data)
-                return -ENOMEM;
-        b->data = data;
-        b->cap = new_cap;
-        return 0;
-}
-
 /* Makes room for n more bytes and the NUL behind them, doubling up to the maximum. */
 static int grow(struct buffer *b, size_t n)
 {
@@ -62,7 +41,21 @@ static int grow(struct buffer *b, size_t n)
                 cap *= 2;
         if (cap <= need)
                 cap = b->max + 1;
-        return move_to(b, cap);
+        char *data; /* the old block is wiped when secret or wiped */
+        if (b->secret || b->wiped) {
+                data = b->secret ? OPENSSL_secure_malloc(cap) : OPENSSL_malloc(cap);
+                if (data && b->len > 0)
+                        memcpy(data, b->data, b->len);
+                if (data)
+                        release(b);
+        } else {
+                data = realloc(b->data, cap);
+        }
+        if (!data)
+                return -ENOMEM;
+        b->data = data;
+        b->cap = cap;
+        return 0;
 }
 
 int buffer_reserve(struct buffer *b, size_t n)

@@ -45,23 +45,21 @@ static int damaged(const struct reading *r, unsigned line, const char *why)
         return admin_text_fail(r->err, -EBADMSG, r->name, line, text);
 }
 
-/* A root whose own signature is wrong was changed. Others can't be judged without their issuer. */
-static const char *certificate_fault(X509 *cert)
-{
-        EVP_PKEY *key = X509_get0_pubkey(cert);
-
-        if (!key)
-                return "its public key can't be read";
-        return X509_self_signed(cert, 0) == 1 && X509_verify(cert, key) == 0 ? "its own signature is wrong" : NULL;
-}
-
 static int take_der(struct reading *r, const unsigned char *der, size_t n)
 {
         const unsigned char *p = der;
         X509 *cert = d2i_X509(NULL, &p, (long)n);
-        const char *fault = !cert          ? "it is no X.509 certificate"
-                            : p != der + n ? "bytes follow the certificate"
-                                           : certificate_fault(cert);
+        EVP_PKEY *key = cert ? X509_get0_pubkey(cert) : NULL;
+        const char *fault = NULL;
+
+        if (!cert)
+                fault = "it is no X.509 certificate";
+        else if (p != der + n)
+                fault = "bytes follow the certificate";
+        else if (!key)
+                fault = "its public key can't be read";
+        else if (X509_self_signed(cert, 0) == 1 && X509_verify(cert, key) == 0)
+                fault = "its own signature is wrong"; /* a root that was changed; others need their issuer to judge */
         int code = fault ? damaged(r, r->began, fault) : 0;
 
         if (code == 0 && ((r->store && X509_STORE_add_cert(r->store, cert) != 1) ||
@@ -95,7 +93,7 @@ static int end_block(struct reading *r)
         return code;
 }
 
-static int inside(struct reading *r, const char *line, size_t n)
+static int inside_certificate(struct reading *r, const char *line, size_t n)
 {
         if (n == strlen(END) && memcmp(line, END, n) == 0)
                 return end_block(r);
@@ -106,7 +104,7 @@ static int inside(struct reading *r, const char *line, size_t n)
         return buffer_append(&r->base64, line, n) < 0 ? damaged(r, r->line, "it is longer than 64 KiB") : 0;
 }
 
-static bool has_word(const char *line, size_t n, const char *word)
+static bool holds_word(const char *line, size_t n, const char *word)
 {
         return memmem(line, n, word, strlen(word)) != NULL;
 }
@@ -124,10 +122,10 @@ static bool is_key_line(const char *line, size_t n, const char *begins)
         return false;
 }
 
-/* Of what stands between the lines of a key nothing is looked at, but that it is no beginning of another block. */
-static int inside_other(struct reading *r, const char *line, size_t n)
+/* The lines of a key are passed over, unless another block begins there. */
+static int inside_key(struct reading *r, const char *line, size_t n)
 {
-        if (has_word(line, n, "BEGIN"))
+        if (holds_word(line, n, "BEGIN"))
                 return admin_text_fail(r->err, -EBADMSG, r->name, r->line,
                                        "the key before this line has no last line, -----END ... KEY-----");
         if (is_key_line(line, n, "-----END "))
@@ -138,13 +136,14 @@ static int inside_other(struct reading *r, const char *line, size_t n)
 /* Looks like a piece of a block: a first or last line, whole or not, or a line of base64. */
 static const char *outside_fault(const char *line, size_t n)
 {
-        bool dashes = has_word(line, n, "--");
+        bool dashes = holds_word(line, n, "--");
 
-        if (dashes && has_word(line, n, "PRIVATE KEY"))
+        if (dashes && holds_word(line, n, "PRIVATE KEY"))
                 return "a private key has no place in a file of CA certificates";
-        if (dashes && has_word(line, n, "BEGIN ") && !has_word(line, n, "CERTIFICATE-"))
+        if (dashes && holds_word(line, n, "BEGIN ") && !holds_word(line, n, "CERTIFICATE-"))
                 return "this block is no certificate; only " BEGIN " is taken";
-        if (dashes && (has_word(line, n, "BEGIN") || has_word(line, n, "END") || has_word(line, n, "CERTIFICATE")))
+        if (dashes &&
+            (holds_word(line, n, "BEGIN") || holds_word(line, n, "END") || holds_word(line, n, "CERTIFICATE")))
                 return "a certificate is damaged here: the line is like " BEGIN " or " END ", but not the same or not "
                        "in its place";
         if (n >= BASE64_LINE_LEAST && strspn(line, BASE64 "=") >= n && strspn(line, HEX) < n)
@@ -152,7 +151,7 @@ static const char *outside_fault(const char *line, size_t n)
         return NULL;
 }
 
-static int outside(struct reading *r, const char *line, size_t n)
+static int outside_blocks(struct reading *r, const char *line, size_t n)
 {
         if (n == strlen(BEGIN) && memcmp(line, BEGIN, n) == 0) {
                 r->began = r->line;
@@ -182,24 +181,19 @@ static int read_lines(struct reading *r, const char *text, size_t len)
                 while (stop > text && isspace((unsigned char)stop[-1]))
                         stop--;
                 const size_t n = (size_t)(stop - text);
-                code = r->other ? inside_other(r, text, n) : r->began ? inside(r, text, n) : outside(r, text, n);
+                code = (r->other ? inside_key : r->began ? inside_certificate : outside_blocks)(r, text, n);
                 text = next;
         }
         return code == 0 && r->began ? damaged(r, r->line, "the file ends inside of it") : code;
 }
 
-/* A certificate as Windows exports it by default. */
-static bool is_der(const struct buffer *text)
-{
-        return text->len > 4 && (unsigned char)text->data[0] == 0x30 && (unsigned char)text->data[1] >= 0x80;
-}
-
-/* What r says of it is filled. */
+/* The caller has filled in name, err and where the certificates go. A file that begins like DER (a SEQUENCE longer than
+ * 127 bytes) is a certificate as Windows exports it by default. */
 static int take(struct reading *r, struct buffer *text)
 {
         int code;
 
-        if (is_der(text))
+        if (text->len > 4 && (unsigned char)text->data[0] == 0x30 && (unsigned char)text->data[1] >= 0x80)
                 return admin_text_fail(r->err, -EBADMSG, r->name, 1,
                                        "this is DER, not PEM; convert it with: openssl x509 -inform der -in FILE");
         if ((code = admin_text_plain(text, r->name, r->err)) < 0)

@@ -41,20 +41,21 @@ static void drop_half(char *text)
                 text[start - 1] = '\0';
 }
 
-static void tidy(char *text, bool cut)
-{
-        if (cut)
-                drop_half(text);
-        make_plain(text);
-}
-
-static void __attribute__((format(printf, 2, 0))) write_text(struct error *err, const char *fmt, va_list ap)
+/* behind: the text that follows what fmt says, or NULL. */
+static void __attribute__((format(printf, 2, 0)))
+write_text(struct error *err, const char *fmt, va_list ap, const char *behind)
 {
         int n = vsnprintf(err->text, sizeof err->text, fmt, ap);
 
         if (n < 0)
                 err->text[0] = '\0';
-        tidy(err->text, n >= (int)sizeof err->text);
+        if (behind && n < (int)sizeof err->text) {
+                const size_t used = strlen(err->text);
+                n = (int)used + snprintf(err->text + used, sizeof err->text - used, ": %s", behind);
+        }
+        if (n >= (int)sizeof err->text)
+                drop_half(err->text);
+        make_plain(err->text);
 }
 
 int error_fail(struct error *err, int code, const char *fmt, ...)
@@ -64,7 +65,7 @@ int error_fail(struct error *err, int code, const char *fmt, ...)
         if (!err)
                 return code;
         va_start(ap, fmt);
-        write_text(err, fmt, ap);
+        write_text(err, fmt, ap, NULL);
         va_end(ap);
         return code;
 }
@@ -78,10 +79,7 @@ int error_prefix(struct error *err, int code, const char *fmt, ...)
                 return code;
         old = *err;
         va_start(ap, fmt);
-        write_text(err, fmt, ap);
+        write_text(err, fmt, ap, old.text);
         va_end(ap);
-        size_t n = strlen(err->text);
-        int m = snprintf(err->text + n, sizeof err->text - n, ": %s", old.text);
-        tidy(err->text, m >= (int)(sizeof err->text - n));
         return code;
 }

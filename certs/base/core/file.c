@@ -31,29 +31,20 @@ static ssize_t read_some(int fd, void *p, size_t n)
         return r < 0 ? -errno : r;
 }
 
-/* The buffer is full: 0 at the end of the file, -EMSGSIZE when there is more. */
-static int expect_end(int fd)
-{
-        char extra;
-        ssize_t n = read_some(fd, &extra, 1);
-
-        wipe(&extra, 1);
-        return n > 0 ? -EMSGSIZE : (int)n;
-}
-
+/* A full buffer must meet the end of the file: -EMSGSIZE when there is more. */
 static int read_to_end(struct buffer *out, int fd)
 {
         for (;;) {
                 size_t room = out->max - out->len;
                 size_t chunk = room < READ_CHUNK ? room : READ_CHUNK;
-                if (chunk == 0)
-                        return expect_end(fd);
-                int r = buffer_reserve(out, chunk);
+                char extra;
+                int r = chunk ? buffer_reserve(out, chunk) : 0;
                 if (r < 0)
                         return r;
-                ssize_t n = read_some(fd, out->data + out->len, chunk);
-                if (n <= 0)
-                        return (int)n;
+                ssize_t n = read_some(fd, chunk ? out->data + out->len : &extra, chunk ? chunk : 1);
+                wipe(&extra, 1);
+                if (n <= 0 || chunk == 0)
+                        return n > 0 ? -EMSGSIZE : (int)n;
                 out->len += (size_t)n;
         }
 }
@@ -65,7 +56,7 @@ int fd_read_all(struct buffer *out, int fd, struct error *err)
 
         if (r == 0)
                 return 0;
-        if (out->secret && out->data)
+        if ((out->secret || out->wiped) && out->data)
                 wipe(out->data + old, out->cap - old);
         out->len = old;
         if (out->data)
@@ -131,14 +122,16 @@ int file_read(struct buffer *out, const char *path, struct error *err)
         return r < 0 ? error_prefix(err, r, "%s", path) : 0;
 }
 
-static int write_all(int fd, const char *p, size_t n)
+int fd_write_all(int fd, const void *bytes, size_t n)
 {
+        const char *p = bytes;
+
         while (n > 0) {
                 ssize_t w = write(fd, p, n);
                 if (w < 0 && errno == EINTR)
                         continue;
-                if (w < 0)
-                        return -errno;
+                if (w <= 0)
+                        return w < 0 ? -errno : -EIO;
                 p += w;
                 n -= (size_t)w;
         }
@@ -162,15 +155,6 @@ static int sync_folder(const char *path)
         return 0;
 }
 
-static int write_temporary(int fd, const void *bytes, size_t n, unsigned mode)
-{
-        int r = write_all(fd, bytes, n);
-
-        if (r < 0)
-                return r;
-        return fchmod(fd, (mode_t)mode) < 0 || fsync(fd) < 0 ? -errno : 0;
-}
-
 /* Writes the temporary file and puts it in the place of path; removes it again on failure. */
 static int replace_file(const char *path, const void *bytes, size_t n, unsigned mode)
 {
@@ -181,8 +165,8 @@ static int replace_file(const char *path, const void *bytes, size_t n, unsigned 
         _cleanup_(closep) int fd = mkostemp(tmp, O_CLOEXEC);
         if (fd < 0)
                 return -errno;
-        int r = write_temporary(fd, bytes, n, mode);
-        if (r == 0 && rename(tmp, path) < 0)
+        int r = fd_write_all(fd, bytes, n);
+        if (r == 0 && (fchmod(fd, (mode_t)mode) < 0 || fsync(fd) < 0 || rename(tmp, path) < 0))
                 r = -errno;
         if (r < 0)
                 (void)unlink(tmp);

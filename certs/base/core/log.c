@@ -67,12 +67,6 @@ static void put_str(struct text *t, const char *s)
         put(t, s, strlen(s));
 }
 
-static bool is_plain(char c)
-{
-        return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-               (c != '\0' && strchr("._:/@+,-", c));
-}
-
 /* Puts the n bytes of one character, or of one invalid byte. quoted: between quotes. */
 static void put_escaped(struct text *t, const char *s, size_t n, bool hostile, bool quoted)
 {
@@ -123,7 +117,8 @@ static void put_string(struct text *t, const char *s)
         size_t n = strlen(s);
         bool plain = n > 0 && n <= LOG_VALUE_MAX && strcmp(s, "-") != 0;
         for (size_t i = 0; plain && i < n; i++)
-                plain = is_plain(s[i]);
+                plain = (s[i] >= 'A' && s[i] <= 'Z') || (s[i] >= 'a' && s[i] <= 'z') || (s[i] >= '0' && s[i] <= '9') ||
+                        (s[i] != '\0' && strchr("._:/@+,-", s[i]));
         if (plain)
                 put(t, s, n);
         else
@@ -168,19 +163,15 @@ static bool stderr_is_journal(void)
                st.st_dev == dev && st.st_ino == ino;
 }
 
-static const char *level_word(enum log_level level)
-{
-        for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-                if (words[i].level == level)
-                        return words[i].word;
-        return "error";
-}
-
 static void sink_stderr(enum log_level level, const char *program, const char *line)
 {
         char out[LOG_LINE_MAX + 128];
+        size_t i = 0;
+
+        while (i + 1 < sizeof words / sizeof *words && words[i].level != level)
+                i++;
         int n = state.journal ? snprintf(out, sizeof out, "<%d>%.64s: %s\n", (int)level, program, line)
-                              : snprintf(out, sizeof out, "%.64s: %s %s\n", program, level_word(level), line);
+                              : snprintf(out, sizeof out, "%.64s: %s %s\n", program, words[i].word, line);
 
         /* One write, so that lines of several processes do not mix. When it fails there is nowhere left to
          * tell. */
@@ -229,19 +220,6 @@ static void put_line(struct text *t, const char *key, const char *value)
         put(t, "\n", 1);
 }
 
-static void put_entry_field(struct text *t, const struct log_field *f)
-{
-        put_str(t, "POSTERN_");
-        for (const char *c = f->key; *c; c++)
-                put(t, (const char[]){(char)toupper((unsigned char)*c)}, 1);
-        put(t, "=", 1);
-        if (f->type == LOG_STR)
-                put_value(t, f->str ? f->str : "", f->str ? strlen(f->str) : 0, false);
-        else
-                put_number(t, f);
-        put(t, "\n", 1);
-}
-
 /* False: it did not go out. */
 static bool send_entry(enum log_level level, const char *event, const struct log_field *fields, const char *line)
 {
@@ -263,7 +241,15 @@ static bool send_entry(enum log_level level, const char *event, const struct log
         for (; fields->type != LOG_END && !t.full; fields++) {
                 const struct text saved = t;
 
-                put_entry_field(&t, fields);
+                put_str(&t, "POSTERN_");
+                for (const char *c = fields->key; *c; c++)
+                        put(&t, (const char[]){(char)toupper((unsigned char)*c)}, 1);
+                put(&t, "=", 1);
+                if (fields->type == LOG_STR)
+                        put_value(&t, fields->str ? fields->str : "", fields->str ? strlen(fields->str) : 0, false);
+                else
+                        put_number(&t, fields);
+                put(&t, "\n", 1);
                 if (t.full)
                         t = saved;
         }

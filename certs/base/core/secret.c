@@ -65,9 +65,8 @@ static int map_slots(size_t size, struct secret **ret_slots, struct error *err)
                 int code = -errno;
                 (void)munmap(p, size);
                 return error_fail(err, code,
-                                  "cannot keep the secret arena out of core dumps and child processes: %s; a "
-                                  "kernel from "
-                                  "4.14 on is needed",
+                                  "cannot keep the secret arena out of core dumps and child processes: %s; Linux 4.14 "
+                                  "or later is needed",
                                   strerror(-code));
         }
         *ret_slots = p;

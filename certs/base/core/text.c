@@ -151,6 +151,14 @@ int b64u_decode_exact(void *out, size_t n_out, const char *text, size_t n)
         return b64u_decode_raw(out, text, n);
 }
 
+unsigned hex_value(char c)
+{
+        return c >= '0' && c <= '9'   ? (unsigned)(c - '0')
+               : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a' + 10)
+               : c >= 'A' && c <= 'F' ? (unsigned)(c - 'A' + 10)
+                                      : 16;
+}
+
 void hex_encode_to(char *out, const void *bytes, size_t n)
 {
         static const char digits[] = "0123456789abcdef";

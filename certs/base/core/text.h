@@ -30,6 +30,8 @@ int b64u_decode_exact(void *out, size_t n_out, const char *text, size_t n);
 /* Whether n characters are all of the alphabet, or this one. */
 bool b64u_only(const char *text, size_t n, char also);
 
+/* The value of a hex digit, either case; 16 for any other character. */
+unsigned hex_value(char c);
 /* Lower-case hex, 2n + 1 bytes. */
 void hex_encode_to(char *out, const void *bytes, size_t n);
 
@@ -67,6 +69,8 @@ const char *file_hint(const char *path);
 /* Reads a whole file or descriptor (at most out->max). err names the file and the remedy. */
 int file_read(struct buffer *out, const char *path, struct error *err);
 int fd_read_all(struct buffer *out, int fd, struct error *err);
+/* Writes all n bytes, however many calls that takes; 0 or -errno, and then some may be written. */
+int fd_write_all(int fd, const void *bytes, size_t n);
 /* Writes path atomically (temporary file in the same folder, fsync, rename) with the given mode. */
 int file_write_atomic(const char *path, const void *bytes, size_t n, unsigned mode, struct error *err);
 

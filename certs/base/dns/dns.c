@@ -117,7 +117,7 @@ static void timeout_update(struct dns *dns)
                 loop_timer_stop(dns->timeout);
 }
 
-static void on_timeout(void *arg)
+static void on_ares_timeout(void *arg)
 {
         struct dns *dns = arg;
 
@@ -125,23 +125,13 @@ static void on_timeout(void *arg)
         timeout_update(dns);
 }
 
-static void on_socket(void *arg, int fd, int events)
+static void on_ares_socket(void *arg, int fd, int events)
 {
         struct dns *dns = arg;
 
         ares_process_fd(dns->channel, events & LOOP_READ ? fd : ARES_SOCKET_BAD,
                         events & LOOP_WRITE ? fd : ARES_SOCKET_BAD);
         timeout_update(dns);
-}
-
-static struct watch *watch_find(struct dns *dns, int fd)
-{
-        struct watch *w;
-
-        LIST_FOREACH (w, &dns->watches, link)
-                if (w->fd == fd)
-                        return w;
-        return NULL;
 }
 
 static void watch_free(struct watch *w)
@@ -158,7 +148,7 @@ static void watch_add(struct dns *dns, int fd, int events)
         if (!w)
                 return; /* the query times out */
         w->fd = fd;
-        if (loop_io_new(&w->io, dns->loop, NULL, fd, events, on_socket, dns) < 0) {
+        if (loop_io_new(&w->io, dns->loop, NULL, fd, events, on_ares_socket, dns) < 0) {
                 free(w);
                 return;
         }
@@ -169,9 +159,12 @@ static void watch_add(struct dns *dns, int fd, int events)
 static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writable)
 {
         struct dns *dns = arg;
-        struct watch *w = watch_find(dns, fd);
+        struct watch *w;
         int events = (readable ? LOOP_READ : 0) | (writable ? LOOP_WRITE : 0);
 
+        LIST_FOREACH (w, &dns->watches, link)
+                if (w->fd == fd)
+                        break;
         if (!w && events)
                 watch_add(dns, fd, events);
         else if (w && events)
@@ -390,7 +383,7 @@ static int channel_new(struct dns *dns, bool absolute, struct error *err)
         return 0;
 }
 
-static int make(struct dns **ret_dns, struct loop *loop, bool absolute, struct error *err)
+static int make_dns(struct dns **ret_dns, struct loop *loop, bool absolute, struct error *err)
 {
         struct dns *dns = calloc(1, sizeof *dns);
         int r;
@@ -402,7 +395,7 @@ static int make(struct dns **ret_dns, struct loop *loop, bool absolute, struct e
         TAILQ_INIT(&dns->running);
         TAILQ_INIT(&dns->done);
         LIST_INIT(&dns->watches);
-        r = loop_timer_new(&dns->timeout, loop, NULL, on_timeout, dns);
+        r = loop_timer_new(&dns->timeout, loop, NULL, on_ares_timeout, dns);
         if (r == 0)
                 r = loop_timer_new(&dns->deliver, loop, NULL, on_deliver, dns);
         if (r == 0)
@@ -419,12 +412,12 @@ static int make(struct dns **ret_dns, struct loop *loop, bool absolute, struct e
 
 int dns_new(struct dns **ret_dns, struct loop *loop, struct error *err)
 {
-        return make(ret_dns, loop, false, err);
+        return make_dns(ret_dns, loop, false, err);
 }
 
 int dns_new_absolute(struct dns **ret_dns, struct loop *loop, struct error *err)
 {
-        return make(ret_dns, loop, true, err);
+        return make_dns(ret_dns, loop, true, err);
 }
 
 int dns_set_servers(struct dns *dns, const char *list)
@@ -472,6 +465,20 @@ struct dns *dns_free(struct dns *dns)
         return NULL;
 }
 
+static int query_new(struct dns_query **ret_query, struct dns *dns, const char *host, void *arg)
+{
+        const size_t n = strlen(host);
+        struct dns_query *q = n < HOST_MAX ? calloc(1, sizeof *q) : NULL;
+
+        if (!q)
+                return n < HOST_MAX ? -ENOMEM : -EINVAL;
+        memcpy(q->host, host, n + 1);
+        q->dns = dns;
+        q->arg = arg;
+        *ret_query = q;
+        return 0;
+}
+
 static void query_start(struct dns_query *q)
 {
         struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
@@ -485,13 +492,11 @@ static void query_start(struct dns_query *q)
 /* A query that nobody waits for: its answer goes to the memory. */
 static void refresh(struct dns *dns, struct entry *e)
 {
-        struct dns_query *q = e->asking ? NULL : calloc(1, sizeof *q);
+        struct dns_query *q;
 
-        if (!q)
+        if (e->asking || query_new(&q, dns, e->host, NULL) < 0)
                 return;
         e->asking = true;
-        memcpy(q->host, e->host, sizeof q->host);
-        q->dns = dns;
         query_start(q);
 }
 
@@ -573,16 +578,11 @@ int dns_query_start(struct dns_query **ret_query, struct dns *dns, const char *h
 {
         const struct entry *e = cache_find(dns, host);
         struct dns_query *q;
+        int r = query_new(&q, dns, host, arg);
 
-        if (strlen(host) >= HOST_MAX)
-                return -EINVAL;
-        q = calloc(1, sizeof *q);
-        if (!q)
-                return -ENOMEM;
-        memcpy(q->host, host, strlen(host) + 1);
-        q->dns = dns;
+        if (r < 0)
+                return r;
         q->fn = fn;
-        q->arg = arg;
         if (e && e->until > loop_now(dns->loop)) {
                 q->address = *current(&e->addresses);
                 q->why = "no address (asked a moment ago)";
@@ -606,16 +606,11 @@ void dns_query_cancel(struct dns_query *query)
 int dns_srv_start(struct dns_query **ret_query, struct dns *dns, const char *name, dns_srv_fn *fn, void *arg)
 {
         struct dns_query *q;
+        int r = query_new(&q, dns, name, arg);
 
-        if (strlen(name) >= HOST_MAX)
-                return -EINVAL;
-        q = calloc(1, sizeof *q);
-        if (!q)
-                return -ENOMEM;
-        memcpy(q->host, name, strlen(name) + 1);
-        q->dns = dns;
+        if (r < 0)
+                return r;
         q->srv_fn = fn;
-        q->arg = arg;
         TAILQ_INSERT_TAIL(&dns->running, q, link);
         ask_srv(q);
         timeout_update(dns);

@@ -76,32 +76,23 @@ void events_out_value(struct events_out *t, enum events_form form, const char *s
         events_out_put(t, "\"", 1);
 }
 
-static void put_number(struct events_out *t, enum events_form form, int64_t number)
-{
-        char digits[32];
-        const size_t n = (size_t)snprintf(digits, sizeof(digits), "%lld", (long long)number);
-
-        if (form == EVENTS_SYSLOG)
-                events_out_value(t, form, digits, n);
-        else
-                events_out_put(t, digits, n);
-}
-
 /* One member, or nothing where it does not fit. */
 static void put_field(struct events_out *t, enum events_form form, const struct events_field *f)
 {
         const struct events_out saved = *t;
+        char number[32];
 
         events_out_str(t, form == EVENTS_SYSLOG ? " " : ",\"");
         events_out_str(t, f->key);
         events_out_str(t, form == EVENTS_SYSLOG ? "=" : "\":");
+        (void)snprintf(number, sizeof(number), "%lld", (long long)f->number);
+        const char *bare = f->type == EVENTS_NUMBER ? number : f->number ? "true" : "false";
         if (f->type == EVENTS_TEXT)
                 events_out_value(t, form, f->text, f->n);
-        else if (f->type == EVENTS_NUMBER)
-                put_number(t, form, f->number);
+        else if (form == EVENTS_SYSLOG)
+                events_out_value(t, form, bare, strlen(bare));
         else
-                events_out_str(t, form == EVENTS_SYSLOG ? (f->number ? "\"true\"" : "\"false\"")
-                                                        : (f->number ? "true" : "false"));
+                events_out_str(t, bare);
         if (t->full) {
                 *t = saved;
                 t->full = true;

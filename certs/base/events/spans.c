@@ -21,20 +21,16 @@ static bool is_id(const char *s, size_t n)
         return strspn(s, "0123456789abcdef") >= n && strspn(s, "0") < n;
 }
 
-/* 00-TRACE-PARENT-FLAGS */
-static bool is_traceparent(const char *s)
-{
-        return s && strlen(s) == SPANS_PARENT_LEN && memcmp(s, "00-", 3) == 0 && is_id(s + 3, SPANS_TRACE_LEN) &&
-               s[35] == '-' && is_id(s + 36, SPANS_ID_LEN) && s[52] == '-' && strspn(s + 53, "0123456789abcdef") == 2;
-}
-
 void spans_context(struct spans_context *ret, const char *traceparent, const char *id)
 {
         unsigned char hash[EVP_MAX_MD_SIZE] = {1};
         unsigned n = 0;
 
         *ret = (struct spans_context){.sampled = true};
-        if (is_traceparent(traceparent)) {
+        if (traceparent && strlen(traceparent) == SPANS_PARENT_LEN && memcmp(traceparent, "00-", 3) == 0 &&
+            is_id(traceparent + 3, SPANS_TRACE_LEN) && traceparent[35] == '-' &&
+            is_id(traceparent + 36, SPANS_ID_LEN) && traceparent[52] == '-' &&
+            strspn(traceparent + 53, "0123456789abcdef") == 2) {
                 memcpy(ret->trace, traceparent + 3, SPANS_TRACE_LEN);
                 memcpy(ret->parent, traceparent + 36, SPANS_ID_LEN);
                 ret->sampled = strchr("13579bdf", traceparent[54]) != NULL;

@@ -117,39 +117,27 @@ static int take_fd(struct msghdr *h)
         return first;
 }
 
-/* A peer that floods is not logged once for each frame. */
-static void refuse(struct ipc *ipc, const struct msg_in *m, const char *why)
-{
-        if (ipc->n_refused++ % REFUSED_EVERY == 0)
-                log_warning("frame.refused", KV_S("from", ipc->table->parts[ipc->peer]), KV_U("type", m->type),
-                            KV_S("why", why), KV_U("refused", ipc->n_refused));
-        if (ipc->n_refused == 1 && ipc->refused)
-                ipc->refused(ipc->arg, m->type, why);
-}
-
 static enum read_result deliver(struct ipc *ipc, size_t n, int flags, int fd_in)
 {
         _cleanup_(closep) int fd = fd_in;
         struct msg_in m;
-
-        if (n == 0) {
-                report_closed(ipc, "the peer closed the channel");
-                return READ_ENDED;
-        }
-        if (flags & MSG_TRUNC) {
-                report_closed(ipc, "the peer sent a frame that is too long");
-                return READ_ENDED;
-        }
-        if (msg_parse(&m, ipc->rx, n) < 0) {
-                report_closed(ipc, "the peer sent a malformed frame");
-                return READ_ENDED;
-        }
         struct error err;
-        if (ipc->table && frame_check(ipc->table, &m, fd >= 0, ipc->peer, ipc->self, &err) < 0) {
-                refuse(ipc, &m, err.text);
+
+        if (n == 0 || flags & MSG_TRUNC || msg_parse(&m, ipc->rx, n) < 0) {
+                report_closed(ipc, n == 0              ? "the peer closed the channel"
+                                   : flags & MSG_TRUNC ? "the peer sent a frame that is too long"
+                                                       : "the peer sent a malformed frame");
+                return READ_ENDED;
+        }
+        if (!ipc->table || frame_check(ipc->table, &m, fd >= 0, ipc->peer, ipc->self, &err) == 0) {
+                ipc->on_frame(ipc->arg, &m, steal_fd(&fd));
                 return READ_MORE;
         }
-        ipc->on_frame(ipc->arg, &m, steal_fd(&fd));
+        if (ipc->n_refused++ % REFUSED_EVERY == 0) /* a peer that floods is not logged once for each frame */
+                log_warning("frame.refused", KV_S("from", ipc->table->parts[ipc->peer]), KV_U("type", m.type),
+                            KV_S("why", err.text), KV_U("refused", ipc->n_refused));
+        if (ipc->n_refused == 1 && ipc->refused)
+                ipc->refused(ipc->arg, m.type, err.text);
         return READ_MORE;
 }
 
@@ -197,7 +185,7 @@ static int break_channel(struct ipc *ipc, int code)
         return code;
 }
 
-static void on_broken(void *arg)
+static void on_channel_broken(void *arg)
 {
         struct ipc *ipc = arg;
 
@@ -259,7 +247,7 @@ static void flush_queue(struct ipc *ipc)
         loop_io_set(ipc->io, LOOP_READ);
 }
 
-static void on_ready(void *arg, int fd, int events)
+static void on_channel_ready(void *arg, int fd, int events)
 {
         struct ipc *ipc = arg;
 
@@ -297,8 +285,8 @@ int ipc_new(struct ipc **ret_ipc, struct loop *loop, int fd, ipc_frame_fn *on_fr
         ipc->arg = arg;
         int flags = fcntl(fd, F_GETFL);
         if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
-            loop_timer_new(&ipc->broken_timer, loop, NULL, on_broken, ipc) < 0 ||
-            loop_io_new(&ipc->io, loop, NULL, fd, LOOP_READ, on_ready, ipc) < 0) {
+            loop_timer_new(&ipc->broken_timer, loop, NULL, on_channel_broken, ipc) < 0 ||
+            loop_io_new(&ipc->io, loop, NULL, fd, LOOP_READ, on_channel_ready, ipc) < 0) {
                 (void)ipc_free(ipc);
                 return -ENOMEM;
         }

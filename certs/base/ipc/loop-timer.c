@@ -160,26 +160,16 @@ void loop_timers_free(struct loop *loop)
         free(loop->heap);
 }
 
-/* Keeps room in the heap for every timer. */
-static int make_room(struct loop *loop)
-{
-        if (loop->n_timers < loop->cap_heap)
-                return 0;
-        size_t cap = loop->cap_heap ? loop->cap_heap * 2 : 64;
-        struct loop_timer **heap = reallocarray(loop->heap, cap, sizeof(*heap));
-        if (!heap)
-                return -ENOMEM;
-        loop->heap = heap;
-        loop->cap_heap = cap;
-        return 0;
-}
-
 int loop_timer_new(struct loop_timer **ret_timer, struct loop *loop, const char *id, loop_fn *fn, void *arg)
 {
-        int r = make_room(loop);
-
-        if (r < 0)
-                return r;
+        if (loop->n_timers >= loop->cap_heap) { /* there is room in the heap for every timer */
+                size_t cap = loop->cap_heap ? loop->cap_heap * 2 : 64;
+                struct loop_timer **heap = reallocarray(loop->heap, cap, sizeof(*heap));
+                if (!heap)
+                        return -ENOMEM;
+                loop->heap = heap;
+                loop->cap_heap = cap;
+        }
         struct loop_timer *t = calloc(1, sizeof *t);
         if (!t)
                 return -ENOMEM;

@@ -77,29 +77,24 @@ void loop_leave(struct loop *loop, const char *saved_id)
                 reap(loop);
 }
 
-/* The environment cannot change how libevent behaves (EVENT_NOEPOLL and the like). */
-static struct event_base *make_base(void)
-{
-        struct event_config *config = event_config_new();
-
-        if (!config)
-                return NULL;
-        (void)event_config_set_flag(config, EVENT_BASE_FLAG_IGNORE_ENV);
-        struct event_base *base = event_base_new_with_config(config);
-        event_config_free(config);
-        return base;
-}
-
 static int make_loop(struct loop **ret_loop, bool fake)
 {
         struct loop *loop = calloc(1, sizeof *loop);
+        struct event_config *config = event_config_new();
 
-        if (!loop)
+        if (!loop || !config) {
+                if (config)
+                        event_config_free(config);
+                free(loop);
                 return -ENOMEM;
+        }
         TAILQ_INIT(&loop->dead);
         loop->fake = fake;
         loop->fake_now = FAKE_START_MS;
-        loop->base = make_base();
+        /* the environment cannot change how libevent behaves (EVENT_NOEPOLL and the like) */
+        (void)event_config_set_flag(config, EVENT_BASE_FLAG_IGNORE_ENV);
+        loop->base = event_base_new_with_config(config);
+        event_config_free(config);
         if (!loop->base || loop_timers_init(loop) < 0) {
                 (void)loop_free(loop);
                 return -ENOMEM;
@@ -135,37 +130,34 @@ struct loop *loop_free(struct loop *loop)
         return NULL;
 }
 
-static int take_code(struct loop *loop)
-{
-        loop->stopped = false;
-        return loop->code;
-}
-
 /* Jumps to the next timer when nothing is ready; -EDEADLK when nothing can ever happen. */
-static int run_fake(struct loop *loop)
+static int run_fake_once(struct loop *loop)
 {
         uint64_t at;
 
-        while (!loop->stopped) {
-                loop_run_once(loop);
-                if (loop->stopped)
-                        break;
-                if (loop_timers_next(loop, &at))
-                        loop->fake_now = at > loop->fake_now ? at : loop->fake_now;
-                else if (event_base_loop(loop->base, EVLOOP_ONCE) != 0)
-                        return -EDEADLK;
-        }
-        return take_code(loop);
+        loop_run_once(loop);
+        if (loop->stopped)
+                return 0;
+        if (loop_timers_next(loop, &at))
+                loop->fake_now = at > loop->fake_now ? at : loop->fake_now;
+        else if (event_base_loop(loop->base, EVLOOP_ONCE) != 0)
+                return -EDEADLK;
+        return 0;
 }
 
 int loop_run(struct loop *loop)
 {
-        if (loop->fake)
-                return run_fake(loop);
-        while (!loop->stopped)
-                if (event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY) < 0)
-                        return -EIO;
-        return take_code(loop);
+        int r = 0;
+
+        while (!loop->stopped && r == 0)
+                if (loop->fake)
+                        r = run_fake_once(loop);
+                else if (event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY) < 0)
+                        r = -EIO;
+        if (r < 0)
+                return r;
+        loop->stopped = false;
+        return loop->code;
 }
 
 void loop_run_once(struct loop *loop)

@@ -69,22 +69,6 @@ void msg_u64(struct msg_out *m, uint8_t tag, uint64_t value)
         msg_bytes(m, tag, b, sizeof b);
 }
 
-/* Reads the field at *at and moves *at behind it. */
-static int parse_field(struct msg_field *ret_f, const uint8_t *bytes, size_t n, size_t *at)
-{
-        size_t left = n - *at;
-
-        if (left < FIELD_HEADER)
-                return -EBADMSG;
-        const uint8_t *p = bytes + *at;
-        uint16_t len = get_u16(p + 1);
-        if (left - FIELD_HEADER < len)
-                return -EBADMSG;
-        *ret_f = (struct msg_field){p[0], len, p + FIELD_HEADER};
-        *at += FIELD_HEADER + (size_t)len;
-        return 0;
-}
-
 int msg_parse(struct msg_in *ret_m, const uint8_t *bytes, size_t n)
 {
         struct msg_in m = {0};
@@ -95,11 +79,14 @@ int msg_parse(struct msg_in *ret_m, const uint8_t *bytes, size_t n)
                 return -EBADMSG;
         m.type = bytes[0];
         while (at < n) {
-                if (m.n == IPC_FIELDS_MAX || parse_field(&m.fields[m.n], bytes, n, &at) < 0)
+                if (m.n == IPC_FIELDS_MAX || n - at < FIELD_HEADER || seen[bytes[at]])
                         return -EBADMSG;
-                if (seen[m.fields[m.n].tag])
+                const struct msg_field f = {bytes[at], get_u16(bytes + at + 1), bytes + at + FIELD_HEADER};
+                if (n - at - FIELD_HEADER < f.len)
                         return -EBADMSG;
-                seen[m.fields[m.n++].tag] = true;
+                m.fields[m.n++] = f;
+                seen[f.tag] = true;
+                at += FIELD_HEADER + (size_t)f.len;
         }
         *ret_m = m;
         return 0;

@@ -19,47 +19,24 @@
 
 #include "base/process/harden.h"
 
-static const int kept[] = {CAP_SETGID, CAP_SETUID};
-
-static bool is_kept(int cap, int also)
-{
-        if (cap == also)
-                return true;
-        for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
-                if (kept[i] == cap)
-                        return true;
-        return false;
-}
-
-/* Needs CAP_SETPCAP, so before the permitted set shrinks; in a container that lacks it the set is small
- * already. */
-static int shrink_bounding_set(int also, struct error *err)
-{
-        for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-                if (!is_kept(cap, also) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EPERM)
-                        return error_fail(err, -errno, "cannot drop the capability %d: %s", cap, strerror(errno));
-        return 0;
-}
-
 int caps_reduce(int also, struct error *err)
 {
         struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
         struct __user_cap_data_struct data[2];
-        uint32_t mask = 0;
+        uint32_t kept = 1u << CAP_SETGID | 1u << CAP_SETUID;
 
         if (geteuid() != 0)
                 return 0;
-        for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
-                mask |= 1u << kept[i];
         if (also != CAPS_NONE)
-                mask |= 1u << also;
-        int r = shrink_bounding_set(also, err);
-        if (r < 0)
-                return r;
+                kept |= 1u << also;
+        /* The bounding set first, which needs CAP_SETPCAP; in a container that lacks it the set is small already. */
+        for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+                if ((cap >= 32 || !(kept >> cap & 1)) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EPERM)
+                        return error_fail(err, -errno, "cannot drop the capability %d: %s", cap, strerror(errno));
         if (syscall(SYS_capget, &head, data) < 0)
                 return error_fail(err, -errno, "cannot read the capabilities: %s", strerror(errno));
-        data[0].effective &= mask;
-        data[0].permitted &= mask;
+        data[0].effective &= kept;
+        data[0].permitted &= kept;
         data[0].inheritable = 0;
         data[1] = (struct __user_cap_data_struct){0, 0, 0};
         if (syscall(SYS_capset, &head, data) < 0)

@@ -148,146 +148,85 @@ static int add_all(scmp_filter_ctx filter, uint32_t action, const char *const *n
 }
 #define ADD_ALL(filter, action, names) add_all(filter, action, names, sizeof(names) / sizeof((names)[0]))
 
-/* Libseccomp's own macros leave a member out, which clang warns of. */
-static struct scmp_arg_cmp equal(unsigned argument, scmp_datum_t value)
-{
-        return (struct scmp_arg_cmp){argument, SCMP_CMP_EQ, value, 0};
-}
-
-static struct scmp_arg_cmp masked(unsigned argument, scmp_datum_t mask, scmp_datum_t value)
-{
-        return (struct scmp_arg_cmp){argument, SCMP_CMP_MASKED_EQ, mask, value};
-}
-
-static int allow_if(scmp_filter_ctx filter, const char *name, struct scmp_arg_cmp condition)
-{
-        return add(filter, SCMP_ACT_ALLOW, name, 1, &condition);
-}
-
-/* Descriptors' state only, and what isatty() asks. */
-static int allow_ioctl(scmp_filter_ctx filter)
-{
-        static const unsigned long requests[] = {FIONREAD, FIONBIO, FIOCLEX, TCGETS};
-        int r = 0;
-
-        for (size_t i = 0; r == 0 && i < sizeof(requests) / sizeof(requests[0]); i++)
-                r = allow_if(filter, "ioctl", equal(1, requests[i]));
-        return r;
-}
-
-static int allow_memory(scmp_filter_ctx filter)
-{
-        int r = allow_if(filter, "mmap", masked(2, PROT_EXEC, 0));
-
-        return r ? r : allow_if(filter, "mprotect", masked(2, PROT_EXEC, 0));
-}
-
-/* What libcurl wakes its loop with. A pair of datagram sockets would be a way out: each end can be connected to, or
- * send to, any local datagram socket (the journal's, another daemon's), which neither Landlock nor a namespace of the
- * network keeps it from. */
-static int allow_stream_pair(scmp_filter_ctx filter)
-{
-        const struct scmp_arg_cmp both[] = {equal(0, AF_UNIX),
-                                            masked(1, ~(scmp_datum_t)(SOCK_NONBLOCK | SOCK_CLOEXEC), SOCK_STREAM)};
-
-        return add(filter, SCMP_ACT_ALLOW, "socketpair", 2, both);
-}
-
-/* abort() and raise() signal the process itself. */
-static int allow_self(scmp_filter_ctx filter)
-{
-        int r = allow_if(filter, "tgkill", equal(0, (scmp_datum_t)getpid()));
-
-        if (r == 0) /* reading a limit, not setting one */
-                r = allow_if(filter, "prlimit64", equal(2, 0));
-        if (r == 0) /* what fstat() is in glibc */
-                r = allow_if(filter, "newfstatat", masked(3, AT_EMPTY_PATH, AT_EMPTY_PATH));
-        return r ? r : allow_stream_pair(filter);
-}
-
-static int allow_connect(scmp_filter_ctx filter)
-{
-        static const int families[] = {AF_INET, AF_INET6}, types[] = {SOCK_STREAM, SOCK_DGRAM};
-        int r = add(filter, SCMP_ACT_ALLOW, "connect", 0, NULL);
-
-        for (size_t i = 0; r == 0 && i < 4; i++) {
-                const struct scmp_arg_cmp both[] = {
-                        equal(0, (scmp_datum_t)families[i / 2]),
-                        masked(1, ~(scmp_datum_t)(SOCK_NONBLOCK | SOCK_CLOEXEC), (scmp_datum_t)types[i % 2])};
-                r = add(filter, SCMP_ACT_ALLOW, "socket", 2, both);
+/* Calls that are allowed where their arguments say so, each for whom that needs it (0: for all). What sendmsg() is told
+ * to send to cannot be seen here; of sendto() it can be seen that there is no address. connect() cannot be judged by
+ * its address, so what may ask must not have sockets of other families. */
+#define EQUAL(argument, value)                                                                                         \
+        {                                                                                                              \
+                argument, SCMP_CMP_EQ, value, 0                                                                        \
         }
-        return r;
-}
-
-/* connect() cannot be judged by its address here, so what may ask must not have sockets of other families. */
-static int allow_ask(scmp_filter_ctx filter, scmp_datum_t type)
-{
-        const struct scmp_arg_cmp both[] = {equal(0, AF_UNIX),
-                                            masked(1, ~(scmp_datum_t)(SOCK_NONBLOCK | SOCK_CLOEXEC), type)};
-        int r = add(filter, SCMP_ACT_ALLOW, "connect", 0, NULL);
-
-        return r ? r : add(filter, SCMP_ACT_ALLOW, "socket", 2, both);
-}
-
+#define MASKED(argument, mask, value)                                                                                  \
+        {                                                                                                              \
+                argument, SCMP_CMP_MASKED_EQ, mask, value                                                              \
+        }
+#define SOCKET(family, type)                                                                                           \
+        2,                                                                                                             \
+        {                                                                                                              \
+                EQUAL(0, family), MASKED(1, ~(scmp_datum_t)(SOCK_NONBLOCK | SOCK_CLOEXEC), type)                       \
+        }
 /* open() for reading only: everything that could change a file is a flag. */
-static int allow_read(scmp_filter_ctx filter)
-{
-        static const scmp_datum_t changing = O_ACCMODE | O_CREAT | O_TRUNC | O_APPEND | (O_TMPFILE & ~O_DIRECTORY);
-        int r = ADD_ALL(filter, SCMP_ACT_ALLOW, for_reading);
-
-        if (r == 0)
-                r = allow_if(filter, "openat", masked(2, changing, O_RDONLY));
-        return r ? r : allow_if(filter, "open", masked(1, changing, O_RDONLY));
-}
-
-/* A thread, and no process. glibc asks for clone3() first, whose flags cannot be seen, and takes clone() instead where
- * the kernel seems to have none. */
-static int allow_threads(scmp_filter_ctx filter)
-{
-        static const char *const beside[] = {"sendmmsg", "recvmmsg", "sched_getparam", "sched_getscheduler", "prctl"};
-        int r = allow_if(filter, "clone", masked(0, CLONE_THREAD | CLONE_VM, CLONE_THREAD | CLONE_VM));
-
-        if (r == 0)
-                r = add(filter, SCMP_ACT_ERRNO(ENOSYS), "clone3", 0, NULL);
-        return r ? r : ADD_ALL(filter, SCMP_ACT_ALLOW, beside);
-}
-
-/* What sendmsg() is told to send to cannot be seen here; of sendto() it can be seen that there is no address. */
-static int allow_send(scmp_filter_ctx filter, bool datagram)
-{
-        if (datagram)
-                return allow_if(filter, "sendto", equal(4, 0));
-        const int r = add(filter, SCMP_ACT_ALLOW, "sendto", 0, NULL);
-
-        return r ? r : add(filter, SCMP_ACT_ALLOW, "sendmsg", 0, NULL);
-}
+#define OPEN_CHANGES (O_ACCMODE | O_CREAT | O_TRUNC | O_APPEND | (O_TMPFILE & ~O_DIRECTORY))
+#define THREAD (CLONE_THREAD | CLONE_VM) /* and no process */
+static const struct {
+        unsigned needs;
+        const char *name;
+        unsigned n;
+        struct scmp_arg_cmp conditions[2];
+} conditional[] = {
+        /* descriptors' state only, and what isatty() asks */
+        {0, "ioctl", 1, {EQUAL(1, FIONREAD)}},
+        {0, "ioctl", 1, {EQUAL(1, FIONBIO)}},
+        {0, "ioctl", 1, {EQUAL(1, FIOCLEX)}},
+        {0, "ioctl", 1, {EQUAL(1, TCGETS)}},
+        {0, "mmap", 1, {MASKED(2, PROT_EXEC, 0)}},
+        {0, "mprotect", 1, {MASKED(2, PROT_EXEC, 0)}},
+        /* reading a limit, not setting one */
+        {0, "prlimit64", 1, {EQUAL(2, 0)}},
+        /* what fstat() is in glibc */
+        {0, "newfstatat", 1, {MASKED(3, AT_EMPTY_PATH, AT_EMPTY_PATH)}},
+        /* What libcurl wakes its loop with. A pair of datagram sockets would be a way out: each end can be connected
+         * to, or send to, any local datagram socket (the journal's, another daemon's), which neither Landlock nor a
+         * namespace of the network keeps it from. */
+        {0, "socketpair", SOCKET(AF_UNIX, SOCK_STREAM)},
+        {CONFINE_DATAGRAM, "sendto", 1, {EQUAL(4, 0)}},
+        {CONFINE_CONNECT | CONFINE_ASK | CONFINE_TELL, "connect", 0, {EQUAL(0, 0)}},
+        {CONFINE_CONNECT, "socket", SOCKET(AF_INET, SOCK_STREAM)},
+        {CONFINE_CONNECT, "socket", SOCKET(AF_INET, SOCK_DGRAM)},
+        {CONFINE_CONNECT, "socket", SOCKET(AF_INET6, SOCK_STREAM)},
+        {CONFINE_CONNECT, "socket", SOCKET(AF_INET6, SOCK_DGRAM)},
+        {CONFINE_ASK, "socket", SOCKET(AF_UNIX, SOCK_STREAM)},
+        {CONFINE_TELL, "socket", SOCKET(AF_UNIX, SOCK_DGRAM)},
+        {CONFINE_THREADS, "clone", 1, {MASKED(0, THREAD, THREAD)}},
+        {CONFINE_READ | CONFINE_WRITE, "openat", 1, {MASKED(2, OPEN_CHANGES, O_RDONLY)}},
+        {CONFINE_READ | CONFINE_WRITE, "open", 1, {MASKED(1, OPEN_CHANGES, O_RDONLY)}},
+        {CONFINE_ACCEPT, "accept4", 0, {EQUAL(0, 0)}},
+};
+static const char *const for_sending[] = {"sendto", "sendmsg"};
+static const char *const for_threads[] = {"sendmmsg", "recvmmsg", "sched_getparam", "sched_getscheduler", "prctl"};
 
 static int allow_needs(scmp_filter_ctx filter, unsigned needs)
 {
+        const struct scmp_arg_cmp itself = EQUAL(0, (scmp_datum_t)getpid());
         int r = ADD_ALL(filter, SCMP_ACT_ALLOW, always);
 
-        if (r == 0)
-                r = allow_send(filter, needs & CONFINE_DATAGRAM);
-        if (r == 0)
-                r = allow_ioctl(filter);
-        if (r == 0)
-                r = allow_memory(filter);
-        if (r == 0)
-                r = allow_self(filter);
-        if (r == 0 && needs & CONFINE_CONNECT)
-                r = allow_connect(filter);
+        if (r == 0) /* abort() and raise() signal the process itself */
+                r = add(filter, SCMP_ACT_ALLOW, "tgkill", 1, &itself);
+        if (r == 0 && !(needs & CONFINE_DATAGRAM))
+                r = ADD_ALL(filter, SCMP_ACT_ALLOW, for_sending);
+        for (size_t i = 0; r == 0 && i < sizeof(conditional) / sizeof(conditional[0]); i++)
+                if (!conditional[i].needs || needs & conditional[i].needs)
+                        r = add(filter, SCMP_ACT_ALLOW, conditional[i].name, conditional[i].n,
+                                conditional[i].conditions);
         if (r == 0 && needs & CONFINE_THREADS)
-                r = allow_threads(filter);
-        if (r == 0 && needs & CONFINE_ASK)
-                r = allow_ask(filter, SOCK_STREAM);
-        if (r == 0 && needs & CONFINE_TELL)
-                r = allow_ask(filter, SOCK_DGRAM);
+                r = ADD_ALL(filter, SCMP_ACT_ALLOW, for_threads);
+        /* glibc asks for clone3() first, whose flags cannot be seen, and takes clone() where the kernel seems to have
+         * none */
+        if (r == 0 && needs & CONFINE_THREADS)
+                r = add(filter, SCMP_ACT_ERRNO(ENOSYS), "clone3", 0, NULL);
         if (r == 0 && needs & (CONFINE_READ | CONFINE_WRITE))
-                r = allow_read(filter);
+                r = ADD_ALL(filter, SCMP_ACT_ALLOW, for_reading);
         if (r == 0 && needs & CONFINE_WRITE)
                 r = ADD_ALL(filter, SCMP_ACT_ALLOW, for_writing);
-        if (r == 0 && needs & CONFINE_ACCEPT)
-                r = add(filter, SCMP_ACT_ALLOW, "accept4", 0, NULL);
         return r;
 }
 
@@ -297,18 +236,13 @@ static void filter_freep(scmp_filter_ctx *filter)
                 seccomp_release(*filter);
 }
 
-/* Whether a filter that was there before forbids the call: libseccomp then tries another one, whose error says nothing.
- */
-static bool is_forbidden(void)
+/* Asks the kernel, because where a filter that was there before forbids the call libseccomp tries another one, whose
+ * error says nothing. */
+static int filter_failed(const struct confine_rules *rules, int r, struct error *err)
 {
         const uint32_t action = SECCOMP_RET_ALLOW;
 
-        return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) < 0 && (errno == EPERM || errno == EACCES);
-}
-
-static int filter_failed(const struct confine_rules *rules, int r, struct error *err)
-{
-        if (is_forbidden())
+        if (syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) < 0 && (errno == EPERM || errno == EACCES))
                 return error_fail(
                         err, -EPERM,
                         "the %s process may not shut itself up: a filter around it, of its unit or its container, "
@@ -359,26 +293,6 @@ struct ruleset_attributes {
         uint64_t fs, net, scoped;
 };
 
-static struct ruleset_attributes attributes_for(int version, unsigned needs)
-{
-        struct ruleset_attributes a = {.fs = FS_ALL_1};
-
-        a.fs |= version >= 2 ? FS_REFER : 0;
-        a.fs |= version >= 3 ? FS_TRUNCATE : 0;
-        a.fs |= version >= 5 ? FS_IOCTL : 0;
-        if (version >= 4)
-                a.net = NET_BIND | (needs & CONFINE_CONNECT ? 0 : NET_CONNECT);
-        a.scoped = version >= 6 ? SCOPE_ALL : 0;
-        return a;
-}
-
-static size_t attributes_size(int version)
-{
-        return version >= 6   ? sizeof(struct ruleset_attributes)
-               : version >= 4 ? 2 * sizeof(uint64_t)
-                              : sizeof(uint64_t);
-}
-
 static int add_path(int ruleset, const struct confine_path *path, uint64_t handled)
 {
         _cleanup_(closep) int opened = path->path ? open(path->path, O_PATH | O_CLOEXEC) : -1;
@@ -396,8 +310,18 @@ static int add_path(int ruleset, const struct confine_path *path, uint64_t handl
 
 static int restrict_paths(const struct confine_rules *rules, int version)
 {
-        const struct ruleset_attributes a = attributes_for(version, rules->needs);
-        _cleanup_(closep) int ruleset = (int)syscall(SYS_landlock_create_ruleset, &a, attributes_size(version), 0);
+        struct ruleset_attributes a = {.fs = FS_ALL_1};
+        const size_t size = version >= 6   ? sizeof(a)
+                            : version >= 4 ? offsetof(struct ruleset_attributes, scoped)
+                                           : offsetof(struct ruleset_attributes, net);
+
+        a.fs |= version >= 2 ? FS_REFER : 0;
+        a.fs |= version >= 3 ? FS_TRUNCATE : 0;
+        a.fs |= version >= 5 ? FS_IOCTL : 0;
+        if (version >= 4)
+                a.net = NET_BIND | (rules->needs & CONFINE_CONNECT ? 0 : NET_CONNECT);
+        a.scoped = version >= 6 ? SCOPE_ALL : 0;
+        _cleanup_(closep) int ruleset = (int)syscall(SYS_landlock_create_ruleset, &a, size, 0);
         int r = ruleset < 0 ? -errno : 0;
 
         for (size_t i = 0; r == 0 && i < rules->n_paths; i++)

@@ -83,8 +83,12 @@ int hand_memfd(const char *name, const void *bytes, size_t n, struct error *err)
 {
         _cleanup_(closep) int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-        if (fd < 0 || (n && write(fd, bytes, n) != (ssize_t)n) || lseek(fd, 0, SEEK_SET) < 0)
-                return error_fail(err, -errno, "cannot hand on %s: %s", name, strerror(errno));
+        int r = fd < 0 ? -errno : fd_write_all(fd, bytes, n);
+
+        if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
+                r = -errno;
+        if (r < 0)
+                return error_fail(err, r, "cannot hand on %s: %s", name, strerror(-r));
         if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
                 return error_fail(err, -errno, "cannot seal %s: %s", name, strerror(errno));
         return steal_fd(&fd);

@@ -27,23 +27,17 @@ int process_fail(const char *name, const struct error *err)
         return 1;
 }
 
-/* What came of it is in the supervisor's log and status then, not only in this process's. */
-static void tell_failure(struct process *p, const char *why)
-{
-        struct msg_out m;
-
-        msg_begin(&m, FRAME_FAILED);
-        msg_str(&m, TAG_WHY, why);
-        if (p->control)
-                (void)ipc_send(p->control, &m); /* it ends in any case */
-}
-
 void process_stop(struct process *p, int code, const char *why)
 {
         p->failed = p->failed || code != 0;
         if (code) {
+                struct msg_out m;
+
                 log_error("process.failed", KV_S("process", p->name), KV_S("why", why));
-                tell_failure(p, why);
+                msg_begin(&m, FRAME_FAILED); /* so that the supervisor's log and status say why, too */
+                msg_str(&m, TAG_WHY, why);
+                if (p->control)
+                        (void)ipc_send(p->control, &m); /* it ends in any case */
         } else {
                 log_debug("process.ends", KV_S("process", p->name), KV_S("why", why));
         }
@@ -66,17 +60,8 @@ static void tell(struct process *p, enum control_type type)
 
 /* ---- frames from the supervisor ---- */
 
-static int take_config(struct process *p, int *fd, struct error *err)
-{
-        if (p->configured)
-                return error_fail(err, -EBADMSG, "the supervisor sent a second configuration");
-        int given = steal_fd(fd);
-        p->configured = true;
-        return p->ops->config(p->arg, given, err);
-}
-
 /* The callee of hand owns fd. */
-static int take_fd(struct process *p, const struct msg_in *m, int *fd, struct error *err)
+static int take_file(struct process *p, const struct msg_in *m, int *fd, struct error *err)
 {
         char name[CONTROL_NAME_MAX];
         int (*hand)(void *, const char *, int, struct error *) = m->type == FRAME_PEER ? p->ops->peer : p->ops->file;
@@ -138,18 +123,22 @@ static void take_frame(void *arg, const struct msg_in *m, int received_fd)
 
         if (p->failed) /* the rest of a burst: what it would build on is not there */
                 return;
-        if (m->type == FRAME_CONFIG)
-                r = take_config(p, &fd, &err);
-        else if (m->type == FRAME_FILE || m->type == FRAME_PEER)
-                r = take_fd(p, m, &fd, &err);
-        else if (m->type == FRAME_START)
+        if (m->type == FRAME_CONFIG && p->configured) {
+                r = error_fail(&err, -EBADMSG, "the supervisor sent a second configuration");
+        } else if (m->type == FRAME_CONFIG) {
+                p->configured = true;
+                r = p->ops->config(p->arg, steal_fd(&fd), &err);
+        } else if (m->type == FRAME_FILE || m->type == FRAME_PEER) {
+                r = take_file(p, m, &fd, &err);
+        } else if (m->type == FRAME_START) {
                 r = take_start(p, m, &err);
-        else if (m->type == FRAME_DRAIN)
+        } else if (m->type == FRAME_DRAIN) {
                 take_drain(p, m);
-        else if (m->type == FRAME_SHARE)
+        } else if (m->type == FRAME_SHARE) {
                 take_share(p, m);
-        else if (p->ops->frame)
+        } else if (p->ops->frame) {
                 p->ops->frame(p->arg, m);
+        }
         if (r < 0)
                 process_stop(p, exit_code_of(p, r), err.text[0] ? err.text : strerror(-r));
 }
@@ -166,16 +155,6 @@ static void lose_supervisor(void *arg, const char *why)
 }
 
 /* ---- start and end ---- */
-
-static const char *user_of(int argc, char **argv)
-{
-        const char *user = NULL;
-
-        for (int i = 1; i < argc; i++)
-                if (strncmp(argv[i], "--user=", 7) == 0)
-                        user = argv[i] + 7;
-        return user;
-}
 
 /* Whatever the loop does meanwhile. */
 static void end_soon(int signo)
@@ -239,19 +218,16 @@ static int set_up_loop(struct process *p)
         return r;
 }
 
-static void ignore_signals(void)
-{
-        (void)signal(SIGPIPE, SIG_IGN);
-        (void)signal(SIGINT, SIG_IGN);
-        (void)signal(SIGTERM, SIG_IGN);
-        (void)signal(SIGHUP, SIG_IGN);
-}
-
 int process_open(struct process *p, const struct frame_table *table, unsigned part, int argc, char **argv,
                  const struct process_ops *ops, void *arg, struct error *err)
 {
+        static const int ignored[] = {SIGPIPE, SIGINT, SIGTERM, SIGHUP};
+        const char *user = NULL;
         pid_t parent = getppid();
 
+        for (int i = 1; i < argc; i++)
+                if (strncmp(argv[i], "--user=", 7) == 0)
+                        user = argv[i] + 7;
         *p = (struct process){.name = table->parts[part], .table = table, .part = part, .ops = ops, .arg = arg};
         log_open(p->name, LOG_LEVEL_INFO, NULL);
         int r = check_control(err);
@@ -260,12 +236,13 @@ int process_open(struct process *p, const struct frame_table *table, unsigned pa
         if (r == 0)
                 r = harden_process(err);
         if (r == 0)
-                r = harden_become(user_of(argc, argv), err);
+                r = harden_become(user, err);
         if (r == 0)
                 r = die_with_parent(p, parent, err); /* changing the user clears it, so not earlier */
         if (r < 0)
                 return r;
-        ignore_signals();
+        for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+                (void)signal(ignored[i], SIG_IGN);
         (void)fcntl(PROCESS_CONTROL_FD, F_SETFD, FD_CLOEXEC);
         r = set_up_loop(p);
         if (r < 0) {

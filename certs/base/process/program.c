@@ -15,10 +15,10 @@
 #include <string.h>
 #include <unistd.h>
 
-static char self[PATH_MAX]; /* the folder of this program, once own_folder has said 0 */
-
-static int own_folder(struct error *err)
+/* ways: from this program's folder, for one that is not installed, ended by NULL. */
+static int find(char *out, size_t cap, const char *name, const char *const *ways, const char *folder, struct error *err)
 {
+        char self[PATH_MAX];
         const ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 
         self[n > 0 ? n : 0] = '\0';
@@ -26,47 +26,31 @@ static int own_folder(struct error *err)
         if (!slash)
                 return error_fail(err, -ENOENT, "cannot tell where this program is");
         *slash = '\0';
+        const bool installed = strcmp(self, POSTERN_SBINDIR) == 0 || strcmp(self, POSTERN_BINDIR) == 0;
+        for (; !installed && *ways; ways++)
+                if (snprintf(out, cap, "%s%s/%s", self, *ways, name) < (int)cap && access(out, X_OK) == 0)
+                        return 0;
+        if (snprintf(out, cap, "%s/%s", folder, name) >= (int)cap || access(out, X_OK) < 0)
+                return error_fail(err, -ENOENT, "the program %s is not in %s", name, folder);
         return 0;
-}
-
-static bool is_installed(const char *folder)
-{
-        return strcmp(folder, POSTERN_SBINDIR) == 0 || strcmp(folder, POSTERN_BINDIR) == 0;
 }
 
 int program_daemon(char *out, size_t cap, struct error *err)
 {
-        static const char *const ways[] = {"", "/..", "/../sbin"};
-        int r = own_folder(err);
+        static const char *const ways[] = {"", "/..", "/../sbin", NULL};
 
-        for (size_t i = 0; r == 0 && !is_installed(self) && i < sizeof(ways) / sizeof(ways[0]); i++)
-                if (snprintf(out, cap, "%s%s/posternd", self, ways[i]) < (int)cap && access(out, X_OK) == 0)
-                        return 0;
-        if (r == 0 && (snprintf(out, cap, "%s/posternd", POSTERN_SBINDIR) >= (int)cap || access(out, X_OK) < 0))
-                r = error_fail(err, -ENOENT, "the program posternd is not in %s", POSTERN_SBINDIR);
-        return r;
+        return find(out, cap, "posternd", ways, POSTERN_SBINDIR, err);
 }
 
 int program_path(const char *part, char *out, size_t cap, struct error *err)
 {
-        int r = own_folder(err);
+        char name[NAME_MAX], below[NAME_MAX], beside[NAME_MAX];
+        const char *const ways[] = {"", below, beside, "/../libexec/postern", NULL};
 
-        if (r < 0)
-                return r;
-        if (!is_installed(self)) {
-                if (snprintf(out, cap, "%s/postern-%s", self, part) < (int)cap && access(out, X_OK) == 0)
-                        return 0;
-                if (snprintf(out, cap, "%s/%s/postern-%s", self, part, part) < (int)cap && access(out, X_OK) == 0)
-                        return 0;
-                if (snprintf(out, cap, "%s/../%s/postern-%s", self, part, part) < (int)cap && access(out, X_OK) == 0)
-                        return 0;
-                if (snprintf(out, cap, "%s/../libexec/postern/postern-%s", self, part) < (int)cap &&
-                    access(out, X_OK) == 0)
-                        return 0;
-        }
-        if (snprintf(out, cap, "%s/postern-%s", POSTERN_LIBEXECDIR, part) >= (int)cap || access(out, X_OK) < 0)
-                return error_fail(err, -ENOENT, "the program postern-%s is not in %s", part, POSTERN_LIBEXECDIR);
-        return 0;
+        (void)snprintf(name, sizeof(name), "postern-%s", part);
+        (void)snprintf(below, sizeof(below), "/%s", part);
+        (void)snprintf(beside, sizeof(beside), "/../%s", part);
+        return find(out, cap, name, ways, POSTERN_LIBEXECDIR, err);
 }
 
 int program_spawn(pid_t *ret_pid, const char *const *argv, const int fds[3])

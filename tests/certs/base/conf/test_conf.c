@@ -298,6 +298,34 @@ static void test_child_names_the_first(void **state)
 }
 
 /* The sample is a file that the reader takes, and both texts have every key. */
+/* However many files there are too many, that is told once. */
+static void test_too_many_files(void **state)
+{
+        char folder[] = "/tmp/postern-conf-XXXXXX", path[64], want[128];
+        struct conf_errors errors = CONF_ERRORS;
+        struct conf *conf = NULL;
+
+        (void)state;
+        assert_non_null(mkdtemp(folder));
+        for (int i = 0; i < 67; i++) {
+                (void)snprintf(path, sizeof path, "%s/%02d.conf", folder, i);
+                FILE *f = fopen(path, "we");
+                assert_non_null(f);
+                assert_true(fputs(i ? "# nothing\n" : LEAST, f) >= 0);
+                assert_int_equal(fclose(f), 0);
+        }
+        assert_int_equal(conf_load(&conf, &schema, folder, NULL, &errors), -EINVAL);
+        (void)snprintf(want, sizeof want, "%s: there are more than 64 files, allowed: 64\n", folder);
+        assert_string_equal(errors.lines.data, want);
+        assert_int_equal(errors.n, 1);
+        conf_errors_clear(&errors);
+        for (int i = 0; i < 67; i++) {
+                (void)snprintf(path, sizeof path, "%s/%02d.conf", folder, i);
+                assert_int_equal(unlink(path), 0);
+        }
+        assert_int_equal(rmdir(folder), 0);
+}
+
 static void test_documents(void **state)
 {
         static const char *const intro[] = {"A sample.", NULL};
@@ -337,10 +365,10 @@ static void test_documents(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_defaults),  cmocka_unit_test(test_every_type),
-                cmocka_unit_test(test_values),    cmocka_unit_test(test_sections),
-                cmocka_unit_test(test_relations), cmocka_unit_test(test_child_names_the_first),
-                cmocka_unit_test(test_documents),
+                cmocka_unit_test(test_defaults),       cmocka_unit_test(test_every_type),
+                cmocka_unit_test(test_values),         cmocka_unit_test(test_sections),
+                cmocka_unit_test(test_relations),      cmocka_unit_test(test_child_names_the_first),
+                cmocka_unit_test(test_too_many_files), cmocka_unit_test(test_documents),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

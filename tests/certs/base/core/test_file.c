@@ -80,21 +80,26 @@ static void test_write_then_read(void **state)
 static void test_exact_maximum_and_one_more(void **state)
 {
         _cleanup_(buffer_free) struct buffer exact = BUFFER(5);
-        _cleanup_(buffer_free) struct buffer small = BUFFER_SECRET(6);
+        struct buffer kinds[] = {BUFFER_SECRET(6), BUFFER_WIPED(6)};
         struct error err = {""};
 
         (void)state;
         assert_int_equal(file_write_atomic(in_folder("b"), "12345", 5, 0600, &err), 0);
         assert_int_equal(file_read(&exact, in_folder("b"), &err), 0);
         assert_string_equal(exact.data, "12345");
-        assert_int_equal(buffer_append_str(&small, "xy"), 0);
-        assert_int_equal(file_read(&small, in_folder("b"), &err), -EMSGSIZE);
-        assert_non_null(strstr(err.text, in_folder("b")));
-        assert_non_null(strstr(err.text, "4 bytes"));
-        assert_int_equal(small.len, 2);
-        assert_string_equal(small.data, "xy");
-        for (size_t i = 2; i < small.cap; i++)
-                assert_int_equal(small.data[i], 0);
+        for (size_t k = 0; k < 2; k++) {
+                struct buffer *small = &kinds[k];
+
+                assert_int_equal(buffer_append_str(small, "xy"), 0);
+                assert_int_equal(file_read(small, in_folder("b"), &err), -EMSGSIZE);
+                assert_non_null(strstr(err.text, in_folder("b")));
+                assert_non_null(strstr(err.text, "4 bytes"));
+                assert_int_equal(small->len, 2);
+                assert_string_equal(small->data, "xy");
+                for (size_t i = 2; i < small->cap; i++)
+                        assert_int_equal(small->data[i], 0);
+                buffer_free(small);
+        }
 }
 
 static void test_missing_file_says_what_to_do(void **state)

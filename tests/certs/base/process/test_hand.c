@@ -1,0 +1,55 @@
+/*
+ * What is handed on as a descriptor: whole, sealed, or refused with a reason.
+ */
+#include "tests/certs/base/core/check.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/resource.h>
+
+#include "base/process/hand.h"
+
+static void test_whole_and_sealed(void **state)
+{
+        struct error err = {""};
+        char back[16] = "";
+        int fd = hand_memfd("text", "whole", 5, &err);
+
+        (void)state;
+        assert_true(fd >= 0);
+        assert_int_equal(read(fd, back, sizeof back), 5);
+        assert_string_equal(back, "whole");
+        assert_true(write(fd, "more", 4) < 0);
+        assert_int_equal(close(fd), 0);
+}
+
+/* The kernel takes the first bytes of a write and says so: that is no success, and 0 would be a descriptor. */
+static int a_part_is_a_failure(void)
+{
+        const struct rlimit four = {4, 4};
+        struct error err = {""};
+
+        child_check(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+        child_check(setrlimit(RLIMIT_FSIZE, &four) == 0);
+        errno = 0;
+        child_check(hand_memfd("text", "more than four", 14, &err) == -EFBIG);
+        child_check(strstr(err.text, "cannot hand on text: ") != NULL);
+        return 0;
+}
+
+static void test_cut_off(void **state)
+{
+        (void)state;
+        assert_child_ok(a_part_is_a_failure);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_whole_and_sealed),
+                cmocka_unit_test(test_cut_off),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
