@@ -40,22 +40,13 @@ static const EVP_MD *sha256(void)
         return md;
 }
 
-static const EVP_CIPHER *gcm256(void)
+static EVP_CIPHER *gcm256, *wrap256; /* NULL until they are needed */
+
+static const EVP_CIPHER *fetched(EVP_CIPHER **cipher)
 {
-        static EVP_CIPHER *cipher;
-
-        if (!cipher)
-                cipher = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
-        return cipher;
-}
-
-static const EVP_CIPHER *wrap256(void)
-{
-        static EVP_CIPHER *cipher;
-
-        if (!cipher)
-                cipher = EVP_CIPHER_fetch(NULL, "AES-256-WRAP", NULL);
-        return cipher;
+        if (!*cipher)
+                *cipher = EVP_CIPHER_fetch(NULL, cipher == &gcm256 ? "AES-256-GCM" : "AES-256-WRAP", NULL);
+        return *cipher;
 }
 
 int crypto_sha256(uint8_t out[SHA256_LEN], const void *bytes, size_t n)
@@ -139,50 +130,41 @@ int crypto_point_export(const EVP_PKEY *key, uint8_t xy[P256_POINT_LEN])
         return 0;
 }
 
-/* DER to raw. */
-static int signature_to_raw(uint8_t raw[ES256_LEN], const uint8_t *der, size_t n)
-{
-        const uint8_t *p = der;
-        _cleanup_(free_ECDSA_SIGp) ECDSA_SIG *sig = d2i_ECDSA_SIG(NULL, &p, (long)n);
-
-        if (!sig || BN_bn2binpad(ECDSA_SIG_get0_r(sig), raw, 32) != 32 ||
-            BN_bn2binpad(ECDSA_SIG_get0_s(sig), raw + 32, 32) != 32)
-                return fail(-EIO);
-        return 0;
-}
-
-/* Raw to DER; returns its length or -ENOMEM. At most 72 bytes for P-256. */
-static int signature_to_der(uint8_t der[80], const uint8_t raw[ES256_LEN])
+ECDSA_SIG *crypto_signature(const uint8_t raw[ES256_LEN])
 {
         _cleanup_(free_ECDSA_SIGp) ECDSA_SIG *sig = ECDSA_SIG_new();
         _cleanup_(free_BIGNUMp) BIGNUM *r = BN_bin2bn(raw, 32, NULL);
         _cleanup_(free_BIGNUMp) BIGNUM *s = BN_bin2bn(raw + 32, 32, NULL);
-        uint8_t *p = der;
 
         if (!sig || !r || !s || ECDSA_SIG_set0(sig, r, s) != 1)
-                return fail(-ENOMEM);
+                return NULL;
         r = s = NULL;
-        return i2d_ECDSA_SIG(sig, &p);
+        return steal(sig);
 }
 
 int crypto_es256_sign(uint8_t signature[ES256_LEN], EVP_PKEY *key, const void *bytes, size_t n)
 {
         _cleanup_(free_EVP_MD_CTXp) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+        _cleanup_(free_ECDSA_SIGp) ECDSA_SIG *sig = NULL;
         uint8_t der[128];
+        const uint8_t *p = der;
         size_t len = sizeof(der);
 
         if (!ctx)
                 return fail(-ENOMEM);
-        if (EVP_DigestSignInit(ctx, NULL, sha256(), NULL, key) != 1 || EVP_DigestSign(ctx, der, &len, bytes, n) != 1)
+        if (EVP_DigestSignInit(ctx, NULL, sha256(), NULL, key) != 1 || EVP_DigestSign(ctx, der, &len, bytes, n) != 1 ||
+            !(sig = d2i_ECDSA_SIG(NULL, &p, (long)len)) || BN_bn2binpad(ECDSA_SIG_get0_r(sig), signature, 32) != 32 ||
+            BN_bn2binpad(ECDSA_SIG_get0_s(sig), signature + 32, 32) != 32)
                 return fail(-EIO);
-        return signature_to_raw(signature, der, len);
+        return 0;
 }
 
 int crypto_es256_verify(const uint8_t signature[ES256_LEN], EVP_PKEY *key, const void *bytes, size_t n)
 {
         _cleanup_(free_EVP_MD_CTXp) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-        uint8_t der[80];
-        int len = signature_to_der(der, signature);
+        _cleanup_(free_ECDSA_SIGp) ECDSA_SIG *sig = crypto_signature(signature);
+        uint8_t der[80], *p = der; /* at most 72 bytes for P-256 */
+        const int len = sig ? i2d_ECDSA_SIG(sig, &p) : 0;
 
         if (!ctx || len <= 0)
                 return fail(-ENOMEM);
@@ -248,7 +230,7 @@ int crypto_wrap(uint8_t out[WRAPPED_LEN], const uint8_t kek[32], const uint8_t c
         if (!ctx)
                 return fail(-ENOMEM);
         EVP_CIPHER_CTX_set_flags(ctx, EVP_CIPHER_CTX_FLAG_WRAP_ALLOW);
-        if (EVP_EncryptInit_ex2(ctx, wrap256(), kek, NULL, NULL) != 1 ||
+        if (EVP_EncryptInit_ex2(ctx, fetched(&wrap256), kek, NULL, NULL) != 1 ||
             EVP_EncryptUpdate(ctx, out, &n, cek, CEK_LEN) != 1 || n != WRAPPED_LEN ||
             EVP_EncryptFinal_ex(ctx, out + n, &tail) != 1)
                 return fail(-EIO);
@@ -265,7 +247,7 @@ int crypto_unwrap(uint8_t cek[CEK_LEN], const uint8_t kek[32], const uint8_t wra
         if (!ctx)
                 return fail(-ENOMEM);
         EVP_CIPHER_CTX_set_flags(ctx, EVP_CIPHER_CTX_FLAG_WRAP_ALLOW);
-        if (EVP_DecryptInit_ex2(ctx, wrap256(), kek, NULL, NULL) != 1)
+        if (EVP_DecryptInit_ex2(ctx, fetched(&wrap256), kek, NULL, NULL) != 1)
                 r = fail(-EIO);
         else if (EVP_DecryptUpdate(ctx, plain, &n, wrapped, WRAPPED_LEN) != 1 || n != CEK_LEN)
                 r = fail(-EKEYREJECTED);
@@ -284,7 +266,7 @@ int crypto_gcm_seal(const struct crypto_gcm *p, const void *plain, size_t n, uin
                 return fail(-ENOMEM);
         if (n > INT_MAX || p->aad_len > INT_MAX)
                 return -EMSGSIZE;
-        if (EVP_EncryptInit_ex2(ctx, gcm256(), p->key, p->iv, NULL) != 1 ||
+        if (EVP_EncryptInit_ex2(ctx, fetched(&gcm256), p->key, p->iv, NULL) != 1 ||
             EVP_EncryptUpdate(ctx, NULL, &len, (const uint8_t *)p->aad, (int)p->aad_len) != 1 ||
             EVP_EncryptUpdate(ctx, out, &len, plain, (int)n) != 1 || EVP_EncryptFinal_ex(ctx, out + len, &len) != 1 ||
             EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, GCM_TAG_LEN, tag) != 1)
@@ -304,7 +286,7 @@ int crypto_gcm_open(const struct crypto_gcm *p, const void *cipher, size_t n, co
         if (n > INT_MAX || p->aad_len > INT_MAX)
                 return -EMSGSIZE;
         memcpy(expected, tag, sizeof(expected));
-        if (EVP_DecryptInit_ex2(ctx, gcm256(), p->key, p->iv, NULL) != 1 ||
+        if (EVP_DecryptInit_ex2(ctx, fetched(&gcm256), p->key, p->iv, NULL) != 1 ||
             EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, GCM_TAG_LEN, expected) != 1 ||
             EVP_DecryptUpdate(ctx, NULL, &len, (const uint8_t *)p->aad, (int)p->aad_len) != 1)
                 return fail(-EIO);

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <openssl/ecdsa.h>
 #include <openssl/evp.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -29,6 +30,8 @@ int crypto_point_import(EVP_PKEY **ret_key, const uint8_t xy[P256_POINT_LEN]);
  * kinds. */
 int crypto_point_export(const EVP_PKEY *key, uint8_t xy[P256_POINT_LEN]);
 
+/* A raw signature (r || s) as OpenSSL's object, which the caller frees; NULL: out of memory. */
+ECDSA_SIG *crypto_signature(const uint8_t raw[ES256_LEN]);
 /* ES256 with raw r || s; verify says -EKEYREJECTED. */
 int crypto_es256_sign(uint8_t signature[ES256_LEN], EVP_PKEY *key, const void *bytes, size_t n);
 int crypto_es256_verify(const uint8_t signature[ES256_LEN], EVP_PKEY *key, const void *bytes, size_t n);

@@ -13,43 +13,28 @@ bool der_at(const struct der *d, uint8_t tag)
         return d->n > 0 && d->p[0] == tag;
 }
 
-/* Reads a definite, minimal length; false when it is malformed or goes past the end. */
-static bool take_length(struct der *in, size_t *ret)
-{
-        size_t length, octets;
-
-        if (in->n < 1)
-                return false;
-        length = *in->p++;
-        in->n--;
-        if (length >= 0x80) {
-                octets = length & 0x7f;
-                if (octets < 1 || octets > 4 || octets > in->n || in->p[0] == 0)
-                        return false;
-                length = 0;
-                for (size_t i = 0; i < octets; i++)
-                        length = length << 8 | in->p[i];
-                in->p += octets;
-                in->n -= octets;
-                if (length < 0x80)
-                        return false;
-        }
-        if (length > in->n)
-                return false;
-        *ret = length;
-        return true;
-}
-
+/* The length must be definite and of the fewest octets. */
 bool der_take(struct der *in, uint8_t tag, struct der *ret_body)
 {
         struct der at = *in;
-        size_t length;
+        size_t length, octets;
 
         if (at.n < 2 || at.p[0] != tag)
                 return false;
-        at.p++;
-        at.n--;
-        if (!take_length(&at, &length))
+        length = at.p[1];
+        at = (struct der){at.p + 2, at.n - 2};
+        if (length >= 0x80) {
+                octets = length & 0x7f;
+                if (octets < 1 || octets > 4 || octets > at.n || at.p[0] == 0)
+                        return false;
+                length = 0;
+                for (size_t i = 0; i < octets; i++)
+                        length = length << 8 | at.p[i];
+                at = (struct der){at.p + octets, at.n - octets};
+                if (length < 0x80)
+                        return false;
+        }
+        if (length > at.n)
                 return false;
         *ret_body = (struct der){at.p, length};
         *in = (struct der){at.p + length, at.n - length};

@@ -61,14 +61,6 @@ size_t json_plain_run(const char *s, size_t n)
         return i;
 }
 
-static unsigned hex_value(char c)
-{
-        return c >= '0' && c <= '9'   ? (unsigned)(c - '0')
-               : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a' + 10)
-               : c >= 'A' && c <= 'F' ? (unsigned)(c - 'A' + 10)
-                                      : 16;
-}
-
 /* The four digits behind \u; 0x10000 where they are none. */
 static uint32_t hex4(const char *s)
 {
@@ -316,33 +308,23 @@ static bool check_name(struct check *c, struct name *names, size_t *n)
         return true;
 }
 
-static bool check_object(struct check *c)
+/* Behind the opening bracket; end: the closing one. */
+static bool check_members(struct check *c, char end)
 {
         struct name names[JSON_MEMBERS_MAX];
         size_t n = 0;
 
-        if (take(c, '}'))
+        if (take(c, end))
                 return true;
         do {
-                if (!check_name(c, names, &n))
+                if (end == '}' && !check_name(c, names, &n))
                         return false;
-                if (!take(c, ':'))
+                if (end == '}' && !take(c, ':'))
                         return c->at == c->end ? cut_off(c) : fail(c, "syntax error");
                 if (!check_value(c))
                         return false;
         } while (take(c, ','));
-        return take(c, '}') || (c->at == c->end ? cut_off(c) : fail(c, "syntax error"));
-}
-
-static bool check_array(struct check *c)
-{
-        if (take(c, ']'))
-                return true;
-        do {
-                if (!check_value(c))
-                        return false;
-        } while (take(c, ','));
-        return take(c, ']') || (c->at == c->end ? cut_off(c) : fail(c, "syntax error"));
+        return take(c, end) || (c->at == c->end ? cut_off(c) : fail(c, "syntax error"));
 }
 
 static bool check_value(struct check *c)
@@ -360,7 +342,7 @@ static bool check_value(struct check *c)
         if (c->depth == JSON_DEPTH_MAX)
                 return fail(c, "it is nested too deeply");
         c->depth++;
-        fine = *c->at++ == '{' ? check_object(c) : check_array(c);
+        fine = check_members(c, *c->at++ == '{' ? '}' : ']');
         c->depth--;
         return fine;
 }

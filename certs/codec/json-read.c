@@ -114,25 +114,19 @@ int json_read_result(const struct json_reader *r)
         return r->top->r;
 }
 
-/* Fit to be shown: a peer chooses the names of its members. */
-static bool is_word(const char *s, size_t n)
-{
-        static const char characters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-#";
-
-        return n > 0 && n <= 32 && strspn(s, characters) >= n;
-}
-
+/* Names the member only where it is fit to be shown: a peer chooses the names of its members. */
 static void fail_unknown(const struct json_reader *r, const struct json_slot *slot)
 {
+        static const char characters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-#";
+        const size_t n = slot->name_len;
         struct json_reader *top = r->top;
 
         if (top->r)
                 return;
-        if (top->mode == JSON_SECRET || !is_word(slot->name, slot->name_len))
+        if (top->mode == JSON_SECRET || n == 0 || n > 32 || strspn(slot->name, characters) < n)
                 top->r = error_fail(top->err, -EBADMSG, "%s: has an unknown member", top->what);
         else
-                top->r = error_fail(top->err, -EBADMSG, "%s: unknown member \"%.*s\"", top->what, (int)slot->name_len,
-                                    slot->name);
+                top->r = error_fail(top->err, -EBADMSG, "%s: unknown member \"%.*s\"", top->what, (int)n, slot->name);
 }
 
 int json_read_end(struct json_reader *r, bool closed)

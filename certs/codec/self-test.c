@@ -37,13 +37,6 @@ static void first_error(char *out, size_t cap)
         ERR_clear_error();
 }
 
-static bool loads(OSSL_LIB_CTX *apart, const char *provider)
-{
-        OSSL_PROVIDER *loaded = OSSL_PROVIDER_load(apart, provider);
-
-        return loaded && OSSL_PROVIDER_unload(loaded) == 1;
-}
-
 /* The first provider of the file that can't be loaded. OpenSSL itself leaves it out in silence. */
 static bool provider_fault(OSSL_LIB_CTX *apart, const CONF *conf, char *out, size_t cap)
 {
@@ -57,10 +50,13 @@ static bool provider_fault(OSSL_LIB_CTX *apart, const CONF *conf, char *out, siz
                 char why[256];
 
                 ERR_clear_error();
-                if (module ? access(module, R_OK) == 0 : loads(apart, entry->name))
+                OSSL_PROVIDER *loaded = module ? NULL : OSSL_PROVIDER_load(apart, entry->name);
+                if (module ? access(module, R_OK) == 0 : loaded && OSSL_PROVIDER_unload(loaded) == 1)
                         continue;
-                first_error(why, sizeof(why));
-                (void)snprintf(out, cap, "the provider %.60s: %.170s", entry->name, module ? strerror(errno) : why);
+                (void)snprintf(why, sizeof(why), "%s", module ? strerror(errno) : "");
+                if (!module)
+                        first_error(why, sizeof(why));
+                (void)snprintf(out, cap, "the provider %.60s: %.170s", entry->name, why);
                 return true;
         }
         return false;

@@ -40,16 +40,6 @@ static int fail(struct error *err, int code, const char *text)
 
 /* ---- requests ---- */
 
-static bool set_subject(X509_REQ *req, const char *id)
-{
-        _cleanup_(free_X509_NAMEp) X509_NAME *name = X509_NAME_new();
-
-        return name &&
-               X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_ASC, (const unsigned char *)id, -1, -1, 0) ==
-                       1 &&
-               X509_REQ_set_subject_name(req, name) == 1;
-}
-
 static bool add_san(X509_REQ *req, const char *tenant, const char *id)
 {
         STACK_OF(X509_EXTENSION) *extensions = NULL;
@@ -76,13 +66,16 @@ static bool add_san(X509_REQ *req, const char *tenant, const char *id)
 
 int csr_make(const struct key *key, const char *tenant, const char *id, struct buffer *out, struct error *err)
 {
+        _cleanup_(free_X509_NAMEp) X509_NAME *name = X509_NAME_new();
         _cleanup_(free_X509_REQp) X509_REQ *req = X509_REQ_new();
         unsigned char *der = NULL;
 
         if (!tenant_valid(tenant) || !id_valid(id, strlen(id)) || !key_has_private(key))
                 return error_fail(err, -EINVAL, "certificate request: needs a tenant, an id and a private key");
-        if (!req || !set_subject(req, id) || !add_san(req, tenant, id) || X509_REQ_set_pubkey(req, key_evp(key)) != 1 ||
-            X509_REQ_sign(req, key_evp(key), EVP_sha256()) <= 0)
+        if (!req || !name ||
+            X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_ASC, (const unsigned char *)id, -1, -1, 0) != 1 ||
+            X509_REQ_set_subject_name(req, name) != 1 || !add_san(req, tenant, id) ||
+            X509_REQ_set_pubkey(req, key_evp(key)) != 1 || X509_REQ_sign(req, key_evp(key), EVP_sha256()) <= 0)
                 return fail(err, -EIO, "certificate request: OpenSSL cannot make it");
         const int n = i2d_X509_REQ(req, &der);
         if (n <= 0)

@@ -136,33 +136,6 @@ int est_read_chain(const struct est_asker *asker, const char *answer, size_t n, 
         return 0;
 }
 
-static int issued(const struct https_response *response, const struct est_asker *asker, struct est_answer *ret_answer,
-                  struct error *err)
-{
-        struct buffer chain;
-        int r;
-
-        if (!is_pkcs7(response->content_type))
-                return error_fail(err, -EBADMSG, "enrolment: the relay's answer is not " PKCS7_TYPE);
-        r = est_read_chain(asker, response->body.data ? response->body.data : "", response->body.len, &chain, err);
-        if (r < 0)
-                return r;
-        *ret_answer = (struct est_answer){.chain = chain};
-        return EST_ISSUED;
-}
-
-static int append_base64(const struct buffer *der, struct buffer *out)
-{
-        const size_t n = (der->len + 2) / 3 * 4;
-        int r = buffer_reserve(out, n);
-
-        if (r < 0)
-                return r;
-        EVP_EncodeBlock((unsigned char *)out->data + out->len, (const unsigned char *)der->data, (int)der->len);
-        out->len += n;
-        return 0;
-}
-
 int est_make_request(const struct est_asker *asker, const char *base, const char *operation, struct buffer *url,
                      struct buffer *body, struct error *err)
 {
@@ -171,9 +144,14 @@ int est_make_request(const struct est_asker *asker, const char *base, const char
 
         if (r == 0)
                 r = csr_make(asker->key, asker->tenant, asker->id, &der, err);
-        if (r == 0 && (r = append_base64(&der, body)) < 0)
+        if (r < 0)
+                return r;
+        const size_t n = (der.len + 2) / 3 * 4;
+        if ((r = buffer_reserve(body, n)) < 0)
                 return error_fail(err, r, "enrolment: the certificate request is too long");
-        return r;
+        EVP_EncodeBlock((unsigned char *)body->data + body->len, (const unsigned char *)der.data, (int)der.len);
+        body->len += n;
+        return 0;
 }
 
 /* A request for a certificate: request holds the credentials, the rest is filled in here. */
@@ -195,8 +173,17 @@ static int ask(struct https *https, const char *base, const char *operation, str
         request->max_body = ANSWER_MAX;
         if ((r = https_do(https, request, &response, err)) < 0)
                 return r;
-        if (response.status == 200)
-                return issued(&response, asked, ret_answer, err);
+        if (response.status == 200) {
+                struct buffer chain;
+
+                if (!is_pkcs7(response.content_type))
+                        return error_fail(err, -EBADMSG, "enrolment: the relay's answer is not " PKCS7_TYPE);
+                r = est_read_chain(asked, response.body.data ? response.body.data : "", response.body.len, &chain, err);
+                if (r < 0)
+                        return r;
+                *ret_answer = (struct est_answer){.chain = chain};
+                return EST_ISSUED;
+        }
         if (response.status != 202)
                 return refused(&response, request->user == NULL, err);
         *ret_answer = (struct est_answer){.chain = BUFFER(0), .retry_after = response.retry_after};

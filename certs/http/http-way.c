@@ -8,7 +8,6 @@
 #include "certs/http/http-way.h"
 
 #include <arpa/inet.h>
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,13 +51,6 @@ static const struct scheme *take_scheme(const char **text)
         return NULL;
 }
 
-static int hex_of(char c)
-{
-        if (c >= '0' && c <= '9')
-                return c - '0';
-        return isxdigit((unsigned char)c) ? tolower((unsigned char)c) - 'a' + 10 : -1;
-}
-
 /* Percent-decodes n bytes into out; false where a byte may not stand there, or out is too short. */
 static bool decode(char out[HTTP_WAY_NAME_MAX + 1], const char *text, size_t n)
 {
@@ -68,10 +60,12 @@ static bool decode(char out[HTTP_WAY_NAME_MAX + 1], const char *text, size_t n)
                 int c = (unsigned char)text[i];
 
                 if (c == '%') {
-                        int high = i + 2 < n ? hex_of(text[i + 1]) : -1, low = high < 0 ? -1 : hex_of(text[i + 2]);
-                        if (low < 0)
+                        const unsigned high = i + 2 < n ? hex_value(text[i + 1]) : 16;
+                        const unsigned low = i + 2 < n ? hex_value(text[i + 2]) : 16;
+
+                        if (high > 15 || low > 15)
                                 return false;
-                        c = high << 4 | low;
+                        c = (int)(high << 4 | low);
                         i += 2;
                 } else if (c < 0x80 && !strchr(ALPHANUMERIC "-._~!$&'()*+,;=:\\", c)) {
                         return false;

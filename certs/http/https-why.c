@@ -83,18 +83,6 @@ static int timed_out(const struct https_call *call, struct error *err)
         return error_fail(err, -ETIMEDOUT, "%s: no answer in time", call->host);
 }
 
-static int not_connected(const struct https_call *call, struct error *err)
-{
-        long number = 0;
-
-        curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &number);
-        if (call->way.url[0])
-                return error_fail(err, -ECONNREFUSED, "%s: the proxy cannot be reached: %.100s (%s)", call->host,
-                                  call->way.url, number ? strerror((int)number) : call->reason);
-        return error_fail(err, -ECONNREFUSED, "%s: no connection (%s); check that it runs, its address and port",
-                          call->host, number ? strerror((int)number) : call->reason);
-}
-
 /* Everything that is neither name, connection, time nor certificate. */
 static int broken(const struct https_call *call, CURLcode code, struct error *err)
 {
@@ -113,6 +101,7 @@ int https_why(const struct https_call *call, struct error *err)
 {
         const CURLcode code = call->result;
         char refused[CURL_ERROR_SIZE];
+        long number = 0;
 
         if (call->overflow)
                 return error_fail(err, -EMSGSIZE, "%s: its answer is longer than %zu bytes", call->host,
@@ -132,7 +121,12 @@ int https_why(const struct https_call *call, struct error *err)
                 return error_fail(err, -ECONNREFUSED, "%s: its name does not resolve; check the URL and DNS%s%.150s",
                                   call->host, call->https->loop && call->reason[0] ? ": " : "",
                                   call->https->loop ? call->reason : "");
-        if (code == CURLE_COULDNT_CONNECT)
-                return not_connected(call, err);
-        return broken(call, code, err);
+        if (code != CURLE_COULDNT_CONNECT)
+                return broken(call, code, err);
+        curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &number);
+        if (call->way.url[0])
+                return error_fail(err, -ECONNREFUSED, "%s: the proxy cannot be reached: %.100s (%s)", call->host,
+                                  call->way.url, number ? strerror((int)number) : call->reason);
+        return error_fail(err, -ECONNREFUSED, "%s: no connection (%s); check that it runs, its address and port",
+                          call->host, number ? strerror((int)number) : call->reason);
 }

@@ -153,21 +153,15 @@ static CURLcode set_blob(CURL *easy, CURLoption option, const struct buffer *b)
         return b->len ? curl_easy_setopt(easy, option, &blob) : CURLE_OK;
 }
 
-static bool has_controls(const char *s)
-{
-        for (; *s; s++)
-                if ((unsigned char)*s < 0x20 || *s == 0x7f)
-                        return true;
-        return false;
-}
-
 /* Adds "name: value"; a line break in it would be a header of somebody else's. */
 static int add_header(struct https_call *call, const char *name, const char *value, struct error *err)
 {
         _cleanup_(buffer_free) struct buffer line = BUFFER_SECRET(HEADER_LINE_MAX);
         int r = name ? buffer_printf(&line, "%s: %s", name, value) : buffer_append_str(&line, value);
 
-        if (r < 0 || line.len == 0 || has_controls(line.data))
+        for (size_t i = 0; r == 0 && i < line.len; i++)
+                r = (unsigned char)line.data[i] < 0x20 || line.data[i] == 0x7f ? -EINVAL : 0;
+        if (r < 0 || line.len == 0)
                 return error_fail(err, -EINVAL,
                                   "HTTPS: a request header is empty, too long or holds control characters");
         struct curl_slist *longer = curl_slist_append(call->headers, line.data);

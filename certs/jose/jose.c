@@ -44,11 +44,6 @@ bool padded_len_valid(size_t n)
         return n == PADDED_SMALL || n == PADDED_LARGE;
 }
 
-static bool answer_len_valid(size_t n)
-{
-        return n >= PADDED_LARGE && n <= ANSWER_PADDED_MAX && (n & (n - 1)) == 0;
-}
-
 static int pad(struct buffer *out, const char *text, size_t n, size_t padded)
 {
         int r;
@@ -98,5 +93,7 @@ int jose_unpadded(const char *bytes, size_t n, size_t *ret_len)
 
 int jose_answer_unpadded(const char *bytes, size_t n, size_t *ret_len)
 {
-        return answer_len_valid(n) ? unpadded(bytes, n, ret_len) : -EBADMSG;
+        const bool valid = n >= PADDED_LARGE && n <= ANSWER_PADDED_MAX && (n & (n - 1)) == 0;
+
+        return valid ? unpadded(bytes, n, ret_len) : -EBADMSG;
 }

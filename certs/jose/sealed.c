@@ -29,21 +29,15 @@ struct field {
         char end;
 };
 
-/* Whether the text is spelt in the one way that its bytes have: unused bits of the last character are 0. */
-static bool well_spelt(const char *text, size_t bytes)
-{
-        const size_t n = B64U_LEN(bytes);
-
-        return b64u_only(text, n, '-') && (bytes % 3 == 0 || strchr(bytes % 3 == 1 ? FOUR : TWO, text[n - 1]));
-}
-
-/* Goes through the fields of one line, which has the right length. */
+/* Goes through the fields of one line, which has the right length. Each must be spelt in the one way that its bytes
+ * have: unused bits of the last character are 0. */
 static int check_line(const char *line, const struct field *fields, size_t n, struct error *err)
 {
         for (size_t i = 0; i < n; i++) {
-                const size_t len = B64U_LEN(fields[i].bytes);
+                const size_t len = B64U_LEN(fields[i].bytes), rest = fields[i].bytes % 3;
 
-                if (!well_spelt(line, fields[i].bytes) || line[len] != fields[i].end)
+                if (!b64u_only(line, len, '-') || (rest && !strchr(rest == 1 ? FOUR : TWO, line[len - 1])) ||
+                    line[len] != fields[i].end)
                         return error_fail(err, -EBADMSG, WHAT ": %s is not the base64url form of %zu bytes",
                                           fields[i].name, fields[i].bytes);
                 line += len + 1;
@@ -70,7 +64,7 @@ static int check_recipient(const struct sealed *s, size_t i, struct error *err)
 
         for (size_t j = 0; r == 0 && j < i; j++)
                 if (memcmp(sealed_line(s, i), sealed_line(s, j), KID_LEN) == 0)
-                        return error_fail(err, -EBADMSG, WHAT ": kid of recipient %zu stands in recipient %zu too", i,
+                        return error_fail(err, -EBADMSG, WHAT ": kid of recipient %zu is that of recipient %zu, too", i,
                                           j);
         return r < 0 ? error_prefix(err, r, "recipient %zu", i) : 0;
 }
@@ -169,16 +163,6 @@ static int open_shared(const struct sealed *s, const uint8_t cek[CEK_LEN], struc
         return r < 0 ? r : crypto_gcm_open(&gcm, cipher.data, cipher.len, tag, (uint8_t *)plain->data + plain->len);
 }
 
-/* One text for every way in which a key can be the wrong one: an attacker learns nothing from it. */
-static int open_failed(int r, struct error *err)
-{
-        if (r == -EKEYREJECTED)
-                return error_fail(err, r, WHAT ": does not decrypt with this key");
-        if (r == -EBADMSG)
-                return error_fail(err, r, WHAT ": epk is not a point on P-256");
-        return error_fail(err, r, WHAT ": cannot be opened: %s", strerror(-r));
-}
-
 int sealed_open(const struct sealed *s, size_t i, const struct key *key, struct buffer *plain, struct error *err)
 {
         uint8_t cek[CEK_LEN];
@@ -194,8 +178,13 @@ int sealed_open(const struct sealed *s, size_t i, const struct key *key, struct 
         if (r == 0)
                 r = open_shared(s, cek, plain);
         wipe(cek, sizeof(cek));
+        /* one text for every way in which a key can be the wrong one: an attacker learns nothing from it */
+        if (r == -EKEYREJECTED)
+                return error_fail(err, r, WHAT ": does not decrypt with this key");
+        if (r == -EBADMSG)
+                return error_fail(err, r, WHAT ": epk is not a point on P-256");
         if (r < 0)
-                return open_failed(r, err);
+                return error_fail(err, r, WHAT ": cannot be opened: %s", strerror(-r));
         plain->len += s->padded;
         plain->data[plain->len] = '\0';
         return 0;

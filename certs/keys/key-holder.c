@@ -32,8 +32,6 @@
 
 DEFINE_VOID_FREEP(EC_KEY, EC_KEY_free)
 DEFINE_VOID_FREEP(EVP_PKEY, EVP_PKEY_free)
-DEFINE_VOID_FREEP(ECDSA_SIG, ECDSA_SIG_free)
-DEFINE_VOID_FREEP(BIGNUM, BN_free)
 
 /* ---- starting one ---- */
 
@@ -93,8 +91,7 @@ int keyholder_start(const struct keyholder_start *start, pid_t *ret_pid, int *re
         r = spawn(&lifted, ret_pid, theirs);
         if (r < 0)
                 return error_fail(err, r, "cannot start %s: %s", start->program, strerror(-r));
-        *ret_fd = ours;
-        ours = -1;
+        *ret_fd = steal_fd(&ours);
         return 0;
 }
 
@@ -160,35 +157,6 @@ static int ask(int fd, const uint8_t digest[SHA256_LEN], uint8_t signature[ES256
 
 /* ---- the key for OpenSSL ---- */
 
-static int slot_fd(const EC_KEY *ec);
-
-static ECDSA_SIG *signature_object(const uint8_t raw[ES256_LEN])
-{
-        _cleanup_(free_ECDSA_SIGp) ECDSA_SIG *sig = ECDSA_SIG_new();
-        _cleanup_(free_BIGNUMp) BIGNUM *r = BN_bin2bn(raw, 32, NULL);
-        _cleanup_(free_BIGNUMp) BIGNUM *s = BN_bin2bn(raw + 32, 32, NULL);
-
-        if (!sig || !r || !s || ECDSA_SIG_set0(sig, r, s) != 1)
-                return NULL;
-        r = s = NULL;
-        return steal(sig);
-}
-
-static ECDSA_SIG *sign_by_holder(const unsigned char *digest, int n, const BIGNUM *kinv, const BIGNUM *rp, EC_KEY *ec)
-{
-        uint8_t raw[ES256_LEN];
-        struct error err = {""};
-
-        (void)kinv;
-        (void)rp;
-        if (n != SHA256_LEN || ask(slot_fd(ec), digest, raw, &err) < 0) {
-                ERR_raise_data(ERR_LIB_EC, ERR_R_OPERATION_FAIL, "%s",
-                               err.text[0] ? err.text : "only SHA-256 is signed");
-                return NULL;
-        }
-        return signature_object(raw);
-}
-
 /* The socket, stored one higher so that none is NULL. */
 static void close_slot(void *parent, void *ptr, CRYPTO_EX_DATA *data, int index, long argl, void *argp)
 {
@@ -210,9 +178,20 @@ static int slot_index(void)
         return index;
 }
 
-static int slot_fd(const EC_KEY *ec)
+static ECDSA_SIG *sign_by_holder(const unsigned char *digest, int n, const BIGNUM *kinv, const BIGNUM *rp, EC_KEY *ec)
 {
-        return (int)(intptr_t)EC_KEY_get_ex_data(ec, slot_index()) - 1;
+        const int fd = (int)(intptr_t)EC_KEY_get_ex_data(ec, slot_index()) - 1;
+        uint8_t raw[ES256_LEN];
+        struct error err = {""};
+
+        (void)kinv;
+        (void)rp;
+        if (n != SHA256_LEN || ask(fd, digest, raw, &err) < 0) {
+                ERR_raise_data(ERR_LIB_EC, ERR_R_OPERATION_FAIL, "%s",
+                               err.text[0] ? err.text : "only SHA-256 is signed");
+                return NULL;
+        }
+        return crypto_signature(raw);
 }
 
 static const EC_KEY_METHOD *method(void)

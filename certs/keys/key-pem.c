@@ -33,6 +33,7 @@ DEFINE_VOID_FREEP(BIO, BIO_free_all)
 DEFINE_VOID_FREEP(PKCS8_PRIV_KEY_INFO, PKCS8_PRIV_KEY_INFO_free)
 DEFINE_VOID_FREEP(X509_SIG, X509_SIG_free)
 DEFINE_VOID_FREEP(EVP_PKEY, EVP_PKEY_free)
+DEFINE_VOID_FREEP(EVP_PKEY_CTX, EVP_PKEY_CTX_free)
 
 /* One PEM block, its contents in the secure heap. */
 struct pem {
@@ -46,19 +47,6 @@ static void pem_clear(struct pem *pem)
         OPENSSL_secure_free(pem->label);
         OPENSSL_secure_free(pem->header);
         OPENSSL_secure_clear_free(pem->der, pem->n > 0 ? (size_t)pem->n : 0);
-}
-
-static int pem_read(struct pem *ret_pem, const char *text, size_t n)
-{
-        _cleanup_(free_BIOp) BIO *bio = n <= PEM_MAX ? BIO_new_mem_buf(text, (int)n) : NULL;
-        struct pem pem = {0};
-
-        if (!bio || PEM_read_bio_ex(bio, &pem.label, &pem.header, &pem.der, &pem.n, PEM_FLAG_SECURE) != 1) {
-                ERR_clear_error();
-                return -EBADMSG;
-        }
-        *ret_pem = pem;
-        return 0;
 }
 
 bool key_pem_encrypted(const char *pem, size_t n)
@@ -84,19 +72,10 @@ static int decrypt(PKCS8_PRIV_KEY_INFO **ret_p8, const struct pem *pem, const ch
         return 0;
 }
 
-/* Whether the private scalar belongs to the point that the file claims. */
-static bool consistent(EVP_PKEY *evp)
-{
-        EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, evp, NULL);
-        const bool ok = ctx && EVP_PKEY_check(ctx) == 1;
-
-        EVP_PKEY_CTX_free(ctx);
-        return ok;
-}
-
 static int key_from_block(struct key **ret_key, const struct pem *pem, const char *passphrase, struct error *err)
 {
         _cleanup_(free_PKCS8_PRIV_KEY_INFOp) PKCS8_PRIV_KEY_INFO *p8 = NULL;
+        _cleanup_(free_EVP_PKEY_CTXp) EVP_PKEY_CTX *check = NULL;
         _cleanup_(free_EVP_PKEYp) EVP_PKEY *evp = NULL;
         const unsigned char *der = pem->der;
         int r;
@@ -114,7 +93,8 @@ static int key_from_block(struct key **ret_key, const struct pem *pem, const cha
                 return error_fail(err, -EBADMSG, "key file: the PKCS#8 key in it is malformed");
         if ((r = key_from_evp(ret_key, evp, true, err)) < 0)
                 return error_prefix(err, r, "key file");
-        if (!consistent(evp)) {
+        check = EVP_PKEY_CTX_new_from_pkey(NULL, evp, NULL);
+        if (!check || EVP_PKEY_check(check) != 1) { /* the private scalar is not that of the point */
                 *ret_key = key_free(*ret_key);
                 return error_fail(err, -EBADMSG, "key file: its private and public parts do not belong together");
         }
@@ -123,12 +103,15 @@ static int key_from_block(struct key **ret_key, const struct pem *pem, const cha
 
 int key_from_pem(struct key **ret_key, const char *pem, size_t n, const char *passphrase, struct error *err)
 {
+        _cleanup_(free_BIOp) BIO *bio = n <= PEM_MAX ? BIO_new_mem_buf(pem, (int)n) : NULL;
         _cleanup_(pem_clear) struct pem block = {0};
         struct key *key = NULL;
         int r;
 
-        if (pem_read(&block, pem, n) < 0)
+        if (!bio || PEM_read_bio_ex(bio, &block.label, &block.header, &block.der, &block.n, PEM_FLAG_SECURE) != 1) {
+                ERR_clear_error();
                 return error_fail(err, -EBADMSG, "key file: is not PEM (BEGIN PRIVATE KEY)");
+        }
         r = key_from_block(&key, &block, passphrase, err);
         ERR_clear_error();
         if (r == 0)
@@ -187,21 +170,6 @@ int key_read(struct key **ret_key, const char *path, const char *passphrase, str
         return r < 0 ? error_prefix(err, r, "%s", path) : 0;
 }
 
-static int write_all(int fd, const char *bytes, size_t n)
-{
-        while (n > 0) {
-                const ssize_t w = write(fd, bytes, n);
-
-                if (w < 0 && errno == EINTR)
-                        continue;
-                if (w < 0)
-                        return -errno;
-                bytes += w;
-                n -= (size_t)w;
-        }
-        return fsync(fd) < 0 ? -errno : 0;
-}
-
 /* Writes a temporary file (mode 0600) beside path and links it to path, which must not exist. */
 static int write_new(const char *path, const struct buffer *text)
 {
@@ -216,8 +184,8 @@ static int write_new(const char *path, const struct buffer *text)
         fd = mkostemp(temporary, O_CLOEXEC);
         if (fd < 0)
                 return -errno;
-        r = write_all(fd, text->data, text->len);
-        if (r == 0 && link(temporary, path) < 0)
+        r = fd_write_all(fd, text->data, text->len);
+        if (r == 0 && (fsync(fd) < 0 || link(temporary, path) < 0))
                 r = -errno;
         if (unlink(temporary) < 0 && r == 0)
                 r = -errno;

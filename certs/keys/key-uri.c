@@ -11,6 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/core/text.h"
+
+#define HANDLE "handle:0x81"
+#define HEX "0123456789abcdefABCDEF"
+
 static const struct {
         const char *head;
         enum key_kind kind;
@@ -32,15 +37,6 @@ enum key_kind key_kind_of(const char *text, size_t n)
         return KEY_KIND_NONE;
 }
 
-static int hex_digit(char c)
-{
-        if (c >= '0' && c <= '9')
-                return c - '0';
-        if (c >= 'a' && c <= 'f')
-                return c - 'a' + 10;
-        return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* Percent-decodes n characters into a path; -1 when it is malformed, holds NUL or is too long. */
 static int decode_path(char *out, const char *text, size_t n)
 {
@@ -50,12 +46,12 @@ static int decode_path(char *out, const char *text, size_t n)
                 int c = (unsigned char)text[i];
 
                 if (c == '%') {
-                        const int high = i + 2 < n ? hex_digit(text[i + 1]) : -1;
-                        const int low = i + 2 < n ? hex_digit(text[i + 2]) : -1;
+                        const unsigned high = i + 2 < n ? hex_value(text[i + 1]) : 16;
+                        const unsigned low = i + 2 < n ? hex_value(text[i + 2]) : 16;
 
-                        if (high < 0 || low < 0)
+                        if (high > 15 || low > 15)
                                 return -1;
-                        c = high * 16 + low;
+                        c = (int)(high << 4 | low);
                         i += 2;
                 }
                 if (c == 0 || len + 1 >= KEY_PATH_MAX)
@@ -93,13 +89,9 @@ static int take_query(const char *query, char *path, struct error *err)
         for (const char *at = query; *at;) {
                 const size_t n = strcspn(at, "&");
 
-                if (n >= 9 && strncmp(at, "pin-value", 9) == 0)
-                        return error_fail(err, -EINVAL,
-                                          "key URI: a PIN does not belong there; put it alone into a file of "
-                                          "mode 600 and write pin-source=file:/PATH");
                 if (n >= 11 && strncmp(at, "pin-source=", 11) == 0) {
                         if (seen)
-                                return error_fail(err, -EINVAL, "key URI: pin-source stands there twice");
+                                return error_fail(err, -EINVAL, "key URI: pin-source is given twice");
                         seen = true;
                         int r = take_pin_source(at + 11, n - 11, path, err);
                         if (r < 0)
@@ -108,17 +100,6 @@ static int take_query(const char *query, char *path, struct error *err)
                 at += n + (at[n] == '&');
         }
         return 0;
-}
-
-static bool handle_valid(const char *uri)
-{
-        const char *digits = uri + strlen("handle:");
-        size_t n;
-
-        if (strncmp(digits, "0x", 2) != 0)
-                return false;
-        n = strspn(digits + 2, "0123456789abcdefABCDEF");
-        return n == 8 && strncmp(digits + 2, "81", 2) == 0 && (digits[10] == '\0' || digits[10] == '?');
 }
 
 int key_uri_check(const char *uri, char *ret_pin_file, struct error *err)
@@ -139,8 +120,12 @@ int key_uri_check(const char *uri, char *ret_pin_file, struct error *err)
         if (kind == KEY_KIND_NONE || kind == KEY_KIND_TPM_PEM)
                 return error_fail(err, -EINVAL, "key URI: begins neither with pkcs11: nor with handle: nor with tpm2:");
         if (strstr(uri, "pin-value"))
-                return take_query("pin-value", NULL, err);
-        if (kind == KEY_KIND_TPM_HANDLE && !handle_valid(uri))
+                return error_fail(err, -EINVAL,
+                                  "key URI: a PIN does not belong there; put it alone into a file of mode 600 and "
+                                  "write pin-source=file:/PATH");
+        if (kind == KEY_KIND_TPM_HANDLE &&
+            (strncmp(uri, HANDLE, strlen(HANDLE)) != 0 || strspn(uri + strlen(HANDLE), HEX) != 6 ||
+             !strchr("?", uri[strlen(HANDLE) + 6])))
                 return error_fail(err, -EINVAL,
                                   "key URI: a TPM's persistent handle is written handle:0x81 and six more "
                                   "hexadecimal digits");

@@ -45,10 +45,9 @@ static bool dns_name_valid(const char *name)
         return true;
 }
 
-/* UTF-8 without what separates or quotes names. */
-static bool word_valid(const char *word, size_t max)
+bool roster_word_valid(const char *word, size_t max)
 {
-        const size_t n = strlen(word);
+        const size_t n = word ? strlen(word) : 0;
 
         if (n < 1 || n > max || !utf8_valid(word, n))
                 return false;
@@ -56,14 +55,6 @@ static bool word_valid(const char *word, size_t max)
                 if ((unsigned char)word[i] <= 0x20 || strchr("\x7f\"/\\:*?<>|@,", word[i]))
                         return false;
         return true;
-}
-
-static bool suffix_valid(const char *suffix)
-{
-        for (const char *p = suffix; *p; p++)
-                if (*p >= 'A' && *p <= 'Z')
-                        return false;
-        return word_valid(suffix, SUFFIX_MAX);
 }
 
 bool domain_sid_valid(const char *sid)
@@ -88,7 +79,7 @@ static int once(json_t *seen, char kind, const char *text, const char *domain, s
                 mark[i + 1] = text[i] >= 'A' && text[i] <= 'Z' ? (char)(text[i] - 'A' + 'a') : text[i];
         other = json_string_value(json_object_get(seen, mark));
         if (other)
-                return error_fail(err, -EEXIST, WHAT ": %s %s of domain %s stands in it twice (also of domain %s)",
+                return error_fail(err, -EEXIST, WHAT ": %s %s of domain %s is in it twice (also of domain %s)",
                                   kind == 's'   ? "the SID"
                                   : kind == 'n' ? "the NetBIOS name"
                                                 : "the name or suffix",
@@ -108,11 +99,12 @@ static int check_form(const struct roster_domain *d, struct error *err)
                 return error_fail(err, -EINVAL, WHAT ": domain %s has more than %d suffixes or NetBIOS names", d->name,
                                   ROSTER_NAMES_MAX);
         for (size_t i = 0; i < d->n_suffixes; i++)
-                if (!suffix_valid(d->suffixes[i]))
+                if (!roster_word_valid(d->suffixes[i], SUFFIX_MAX) ||
+                    strpbrk(d->suffixes[i], "ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
                         return error_fail(err, -EINVAL, WHAT ": domain %s: %.64s is no suffix in small letters",
                                           d->name, d->suffixes[i]);
         for (size_t i = 0; i < d->n_netbios; i++)
-                if (!word_valid(d->netbios[i], NETBIOS_MAX))
+                if (!roster_word_valid(d->netbios[i], NETBIOS_MAX))
                         return error_fail(err, -EINVAL, WHAT ": domain %s: %.64s is no NetBIOS name", d->name,
                                           d->netbios[i]);
         if (d->sid[0] && !domain_sid_valid(d->sid))
@@ -211,8 +203,8 @@ void roster_domains_write(struct json_writer *w, const struct roster_domain *dom
         json_write_close(w, ']');
 }
 
-/* Strings; their forms are roster_domains_check's. */
-static void read_names(struct json_reader *r, const char *member, size_t max, char ***ret_names, size_t *ret_n)
+void roster_names_read(struct json_reader *r, const char *member, size_t max, size_t len, bool words, char ***ret_names,
+                       size_t *ret_n)
 {
         struct json_reader list;
 
@@ -227,18 +219,20 @@ static void read_names(struct json_reader *r, const char *member, size_t max, ch
         while (json_read_next(&list)) {
                 char *name = NULL;
 
-                json_read_text(&list, NULL, JSON_REQUIRED, ROSTER_TEXT_MAX, &name);
+                json_read_text(&list, NULL, JSON_REQUIRED, len, &name);
                 if (!name)
                         return;
                 (*ret_names)[(*ret_n)++] = name;
+                if (words && !roster_word_valid(name, len))
+                        json_read_fail(&list, NULL, "is not a name");
         }
 }
 
 static void read_domain(struct json_reader *r, struct roster_domain *d)
 {
         json_read_text(r, "name", JSON_REQUIRED, DNS_MAX, &d->name);
-        read_names(r, "suffixes", ROSTER_NAMES_MAX, &d->suffixes, &d->n_suffixes);
-        read_names(r, "netbios", ROSTER_NAMES_MAX, &d->netbios, &d->n_netbios);
+        roster_names_read(r, "suffixes", ROSTER_NAMES_MAX, ROSTER_TEXT_MAX, false, &d->suffixes, &d->n_suffixes);
+        roster_names_read(r, "netbios", ROSTER_NAMES_MAX, ROSTER_TEXT_MAX, false, &d->netbios, &d->n_netbios);
         json_read_str(r, "sid", json_read_has(r, "sid") ? JSON_REQUIRED : JSON_OPTIONAL, d->sid, sizeof(d->sid));
         d->is_default = json_read_has(r, "default");
         if (d->is_default && !json_read_bool(r, "default"))
@@ -274,7 +268,8 @@ void roster_member_domains_read(struct roster_member *member, const struct roste
 {
         char why[160];
 
-        read_names(object, "domains", ROSTER_DOMAINS_MAX, &member->domains, &member->n_domains);
+        roster_names_read(object, "domains", ROSTER_DOMAINS_MAX, ROSTER_TEXT_MAX, false, &member->domains,
+                          &member->n_domains);
         for (size_t i = 0; json_read_result(object) == 0 && i < member->n_domains; i++) {
                 const struct roster_domain *d = roster_domain(roster, member->domains[i]);
                 bool twice = false;
@@ -284,7 +279,7 @@ void roster_member_domains_read(struct roster_member *member, const struct roste
                 if (d && strcmp(d->name, member->domains[i]) == 0 && !twice)
                         continue;
                 (void)snprintf(why, sizeof(why), "names the domain %.64s, which %s", member->domains[i],
-                               twice ? "stands there twice" : "is not in the roster");
+                               twice ? "is there twice" : "is not in the roster");
                 json_read_fail(object, "domains", why);
         }
 }
@@ -299,7 +294,7 @@ const struct roster_domain *roster_domain(const struct roster *roster, const cha
         return NULL;
 }
 
-static bool has(char *const *names, size_t n, const char *name)
+static bool is_among(char *const *names, size_t n, const char *name)
 {
         for (size_t i = 0; i < n; i++)
                 if (strcasecmp(names[i], name) == 0)
@@ -312,7 +307,7 @@ const struct roster_domain *roster_domain_of_suffix(const struct roster *roster,
         const struct roster_domain *found = roster_domain(roster, suffix);
 
         for (size_t i = 0; !found && roster && i < roster->n_domains; i++)
-                if (has(roster->domains[i].suffixes, roster->domains[i].n_suffixes, suffix))
+                if (is_among(roster->domains[i].suffixes, roster->domains[i].n_suffixes, suffix))
                         found = &roster->domains[i];
         return found;
 }
@@ -320,7 +315,7 @@ const struct roster_domain *roster_domain_of_suffix(const struct roster *roster,
 const struct roster_domain *roster_domain_of_netbios(const struct roster *roster, const char *netbios)
 {
         for (size_t i = 0; roster && i < roster->n_domains; i++)
-                if (has(roster->domains[i].netbios, roster->domains[i].n_netbios, netbios))
+                if (is_among(roster->domains[i].netbios, roster->domains[i].n_netbios, netbios))
                         return &roster->domains[i];
         return NULL;
 }
@@ -335,5 +330,5 @@ const struct roster_domain *roster_default_domain(const struct roster *roster)
 
 bool roster_speaks_for(const struct roster_member *connector, const char *domain)
 {
-        return connector && has(connector->domains, connector->n_domains, domain);
+        return connector && is_among(connector->domains, connector->n_domains, domain);
 }

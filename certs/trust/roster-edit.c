@@ -35,14 +35,6 @@ static void edited(struct roster *roster)
         roster->text = NULL;
 }
 
-static bool was_removed(const struct roster *roster, const char *kid)
-{
-        for (size_t i = 0; i < roster->n_removed; i++)
-                if (strcmp(roster->removed[i], kid) == 0)
-                        return true;
-        return false;
-}
-
 /* -EEXIST when a member under another id (or in another list) has the id, the key or the name. */
 static int check_free(const struct roster_member *members, size_t n, bool same_list, const struct roster_member *fresh,
                       struct error *err)
@@ -54,7 +46,7 @@ static int check_free(const struct roster_member *members, size_t n, bool same_l
                 if (same_id && same_list)
                         continue;
                 if (same_id)
-                        return error_fail(err, -EEXIST, WHAT ": id %s stands in another list", m->id);
+                        return error_fail(err, -EEXIST, WHAT ": id %s is in another list", m->id);
                 if (strcmp(m->name, fresh->name) == 0)
                         return error_fail(err, -EEXIST, WHAT ": the name %s belongs to id %s", m->name, m->id);
                 if (strcmp(key_kid(m->key), key_kid(fresh->key)) == 0)
@@ -75,9 +67,10 @@ static int check_addable(struct roster *roster, enum roster_list which, const st
         if (!roster_name_valid(fresh->name))
                 return error_fail(err, -EINVAL, WHAT ": a name has 1 to %d bytes of UTF-8 without control characters",
                                   NAME_MAX_LEN);
-        if (was_removed(roster, key_kid(fresh->key)))
-                return error_fail(err, -EKEYREJECTED, WHAT ": key %s was removed; a new one is needed",
-                                  key_kid(fresh->key));
+        for (size_t i = 0; i < roster->n_removed; i++)
+                if (strcmp(roster->removed[i], key_kid(fresh->key)) == 0)
+                        return error_fail(err, -EKEYREJECTED, WHAT ": key %s was removed; a new one is needed",
+                                          key_kid(fresh->key));
         if (strcmp(key_kid(fresh->key), key_kid(roster->tenant_key)) == 0)
                 return error_fail(err, -EEXIST, WHAT ": the tenant key is nobody's identity");
         for (enum roster_list list = ROSTER_CONNECTORS; r == 0 && list < ROSTER_LISTS; list++) {
@@ -322,14 +315,6 @@ int roster_domain_remove(struct roster *roster, const char *name, struct error *
         return 0;
 }
 
-static struct roster_member *connector_named(struct roster *roster, const char *which)
-{
-        for (size_t i = 0; i < roster->n_connectors; i++)
-                if (is_named(&roster->connectors[i], which))
-                        return &roster->connectors[i];
-        return NULL;
-}
-
 /* The roster's spelling of each name, once. */
 static int gather_domains(const struct roster *roster, const char *const *domains, size_t n, struct roster_member *to,
                           struct error *err)
@@ -350,10 +335,12 @@ static int gather_domains(const struct roster *roster, const char *const *domain
 
 int roster_speak(struct roster *roster, const char *which, const char *const *domains, size_t n, struct error *err)
 {
-        struct roster_member *m = connector_named(roster, which);
         _cleanup_(roster_member_clear) struct roster_member fresh = {.domains = calloc(n + 1, sizeof(char *))};
+        struct roster_member *m = NULL;
         int r;
 
+        for (size_t i = 0; !m && i < roster->n_connectors; i++)
+                m = is_named(&roster->connectors[i], which) ? &roster->connectors[i] : NULL;
         if (!m)
                 return error_fail(err, -ENOENT, WHAT ": no connector has the id, name or kid %.64s", which);
         if (!fresh.domains)

@@ -29,3 +29,9 @@ void roster_domains_write(struct json_writer *w, const struct roster_domain *dom
 /* A copy of n names; lower: ASCII letters become small. */
 int roster_names_copy(char ***to, size_t *ret_n, char *const *names, size_t n, bool lower);
 void roster_names_free(char **names, size_t n);
+/* A realm, suffix or NetBIOS name: 1..max bytes of UTF-8 without what separates or quotes names. NULL: false. */
+bool roster_word_valid(const char *word, size_t max);
+/* A list of at most max strings of at most len bytes; words: each of the form above, otherwise their forms are
+ * roster_domains_check's. The caller frees what there is, after a failure too. */
+void roster_names_read(struct json_reader *r, const char *member, size_t max, size_t len, bool words, char ***ret_names,
+                       size_t *ret_n);

@@ -2,10 +2,9 @@
  * Reading a roster: the signed list of a tenant's domains, connectors and services.
  *
  * Invariant: a struct roster from roster_verify carries the signature of the pinned tenant key over every
- * byte of it, and no id, name or key is repeated in it, in either list; a connector's domains are the
- * roster's. Nothing of the payload but its key
- * is looked at before the signature was checked. Editing and signing are roster-edit.c's; who may act is the
- * callers'.
+ * byte of it, and no id, name or key is repeated in it, in any of its lists; a connector's domains are the
+ * roster's. Nothing of the payload but its key is looked at before the signature was checked. Editing and signing are
+ * roster-edit.c's; who may act is the callers'.
  */
 #include "certs/trust/roster.h"
 
@@ -77,18 +76,17 @@ struct roster *roster_free(struct roster *roster)
 {
         if (!roster || roster->others-- > 0)
                 return NULL;
-        for (size_t i = 0; i < roster->n_connectors; i++)
-                roster_member_clear(&roster->connectors[i]);
-        for (size_t i = 0; i < roster->n_services; i++)
-                roster_member_clear(&roster->services[i]);
-        for (size_t i = 0; i < roster->n_people; i++)
-                roster_member_clear(&roster->people[i]);
+        for (enum roster_list list = ROSTER_CONNECTORS; list < ROSTER_LISTS; list++) {
+                size_t *n;
+                struct roster_member **members = roster_members(roster, list, &n);
+
+                for (size_t i = 0; i < *n; i++)
+                        roster_member_clear(&(*members)[i]);
+                free(*members);
+        }
         for (size_t i = 0; i < roster->n_domains; i++)
                 roster_domain_clear(&roster->domains[i]);
         free(roster->domains);
-        free(roster->connectors);
-        free(roster->services);
-        free(roster->people);
         free(roster->removed);
         free(roster->tenant);
         free(roster->text);
@@ -122,7 +120,7 @@ static void once(struct json_reader *r, json_t *seen, char kind, const char *tex
                 return;
         memcpy(mark + 1, text, strlen(text) + 1);
         if (json_object_get(seen, mark))
-                json_read_fail(r, r->list ? NULL : name, "stands in the roster twice");
+                json_read_fail(r, r->list ? NULL : name, "is in the roster twice");
         else if (json_object_set_new(seen, mark, json_true()) < 0)
                 json_read_no_memory(r);
 }

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "certs/trust/claims.h"
-#include "certs/trust/roster.h"
+#include "certs/trust/roster-internal.h"
 #include "base/core/text.h"
 
 #define GUARD_WORD "on"
@@ -24,13 +24,6 @@
 #define WHAT "statement"
 #define VERSIONS_MAX 8
 #define REALM_MAX 255
-
-static void names_free(char **names, size_t n)
-{
-        for (size_t i = 0; i < n; i++)
-                free(names[i]);
-        free(names);
-}
 
 struct statement *statement_ref(struct statement *s)
 {
@@ -46,34 +39,14 @@ struct statement *statement_free(struct statement *s)
                 key_free(s->keys[i].key);
         for (size_t i = 0; i < s->n_sign; i++)
                 key_free(s->sign[i].key);
-        names_free(s->realms, s->n_realms);
-        names_free(s->suffixes, s->n_suffixes);
-        names_free(s->netbios, s->n_netbios);
+        roster_names_free(s->realms, s->n_realms);
+        roster_names_free(s->suffixes, s->n_suffixes);
+        roster_names_free(s->netbios, s->n_netbios);
         free(s->iss);
         free(s->tenant);
         free(s->text);
         free(s);
         return NULL;
-}
-
-/* A realm, suffix or NetBIOS name: UTF-8, nothing that separates or quotes names. */
-static bool name_valid(const char *name)
-{
-        const size_t n = name ? strlen(name) : 0;
-
-        if (n < 1 || n > REALM_MAX || !utf8_valid(name, n))
-                return false;
-        for (size_t i = 0; i < n; i++)
-                if ((unsigned char)name[i] <= 0x20 || strchr("\x7f\"/\\:*?<>|@,", name[i]))
-                        return false;
-        return true;
-}
-
-static bool boot_valid(const char *boot)
-{
-        uint8_t bytes[16];
-
-        return b64u_decode_exact(bytes, sizeof(bytes), boot, strlen(boot)) == 0;
 }
 
 /* ---- signing ---- */
@@ -100,14 +73,17 @@ static bool names_valid(char *const *names, size_t n)
         if (n > STATEMENT_NAMES_MAX)
                 return false;
         for (size_t i = 0; i < n; i++)
-                if (!name_valid(names[i]))
+                if (!roster_word_valid(names[i], REALM_MAX))
                         return false;
         return true;
 }
 
 static int check_signable(const struct statement *s, int64_t now, int64_t life, struct error *err)
 {
-        if (!s->iss || !id_valid(s->iss, strlen(s->iss)) || !tenant_valid(s->tenant) || !boot_valid(s->boot))
+        uint8_t boot[16];
+
+        if (!s->iss || !id_valid(s->iss, strlen(s->iss)) || !tenant_valid(s->tenant) ||
+            b64u_decode_exact(boot, sizeof(boot), s->boot, strlen(s->boot)) < 0)
                 return error_fail(err, -EINVAL, WHAT ": needs an id, a tenant and a boot id");
         if (!names_valid(s->realms, s->n_realms) || !names_valid(s->suffixes, s->n_suffixes) ||
             !names_valid(s->netbios, s->n_netbios))
@@ -191,26 +167,6 @@ static void read_versions(struct json_reader *r)
                 json_read_fail(r, "v", "has no version 1, which the connector must speak");
 }
 
-static void read_names(struct json_reader *r, const char *member, char ***ret_names, size_t *ret_n)
-{
-        struct json_reader list;
-
-        if (!json_read_list(&list, r, member, JSON_REQUIRED, 0, STATEMENT_NAMES_MAX))
-                return;
-        *ret_names = calloc(list.n + 1, sizeof(**ret_names));
-        if (!*ret_names) {
-                json_read_no_memory(r);
-                return;
-        }
-        while (json_read_next(&list)) {
-                char **name = &(*ret_names)[(*ret_n)++];
-
-                json_read_text(&list, NULL, JSON_REQUIRED, REALM_MAX, name);
-                if (!name_valid(*name))
-                        json_read_fail(&list, NULL, "is not a name");
-        }
-}
-
 static void read_key(struct json_reader *r, struct statement_key *k, const char *use, const char *alg)
 {
         k->key = key_read_jwk(r);
@@ -233,10 +189,10 @@ static void check_use(struct json_reader *r, const struct statement *s, const st
                 json_read_fail(r, "kid", "is the identity key's, which only signs");
         for (size_t j = 0; k->key && j < s->n_keys; j++)
                 if (&s->keys[j] != k && s->keys[j].key && strcmp(kid, key_kid(s->keys[j].key)) == 0)
-                        json_read_fail(r, "kid", "stands in the statement twice");
+                        json_read_fail(r, "kid", "is in the statement twice");
         for (size_t j = 0; k->key && j < s->n_sign; j++)
                 if (&s->sign[j] != k && s->sign[j].key && strcmp(kid, key_kid(s->sign[j].key)) == 0)
-                        json_read_fail(r, "kid", "stands in the statement twice");
+                        json_read_fail(r, "kid", "is in the statement twice");
 }
 
 static void read_keys(struct statement *s, struct json_reader *r)
@@ -271,33 +227,21 @@ static void read_sign(struct statement *s, struct json_reader *r)
         }
 }
 
-/* Optional: what a connector adds to its verdicts needs the room. */
-static void read_pad(struct statement *s, struct json_reader *r)
+/* Names, keys, and what may be left out. */
+static int read_rest(struct statement *s, struct json_reader *r)
 {
-        s->pad = PADDED_SMALL;
-        if (!json_read_has(r, "pad"))
-                return;
-        s->pad = json_read_int(r, "pad", 0, JOSE_INT_MAX);
+        roster_names_read(r, "realms", STATEMENT_NAMES_MAX, REALM_MAX, true, &s->realms, &s->n_realms);
+        roster_names_read(r, "suffixes", STATEMENT_NAMES_MAX, REALM_MAX, true, &s->suffixes, &s->n_suffixes);
+        roster_names_read(r, "netbios", STATEMENT_NAMES_MAX, REALM_MAX, true, &s->netbios, &s->n_netbios);
+        read_keys(s, r);
+        read_sign(s, r);
+        /* what a connector adds to its verdicts needs the room of the larger one */
+        s->pad = json_read_has(r, "pad") ? json_read_int(r, "pad", 0, JOSE_INT_MAX) : PADDED_SMALL;
         if (!padded_len_valid((size_t)s->pad))
                 json_read_fail(r, "pad", "is not 2048 or 4096");
-}
-
-static void read_guard(struct statement *s, struct json_reader *r)
-{
         s->guard = json_read_has(r, "guard");
         if (s->guard)
                 json_read_is(r, "guard", GUARD_WORD);
-}
-
-static int read_lists(struct statement *s, struct json_reader *r)
-{
-        read_names(r, "realms", &s->realms, &s->n_realms);
-        read_names(r, "suffixes", &s->suffixes, &s->n_suffixes);
-        read_names(r, "netbios", &s->netbios, &s->n_netbios);
-        read_keys(s, r);
-        read_sign(s, r);
-        read_pad(s, r);
-        read_guard(s, r);
         return json_read_result(r);
 }
 
@@ -363,7 +307,7 @@ int statement_verify(struct statement **ret_s, const char *text, size_t n, const
                 return error_prefix(err, r, WHAT);
         memcpy(s->kid, jws.kid, sizeof(s->kid));
         json_read_begin(&payload, jws.payload.data, jws.payload.len, JSON_PLAIN, WHAT, err);
-        if ((r = read_claims(s, &payload, &expected, err)) < 0 || (r = read_lists(s, &payload)) < 0)
+        if ((r = read_claims(s, &payload, &expected, err)) < 0 || (r = read_rest(s, &payload)) < 0)
                 return r;
         s->text = strndup(text, n);
         if (!s->text)

@@ -121,7 +121,7 @@ static void read_to(struct json_reader *r, struct request_claims *c)
 
                 json_read_b64u_text(&list, NULL, kid, 32);
                 if (known_before(c, kid))
-                        json_read_fail(&list, NULL, "stands there twice");
+                        json_read_fail(&list, NULL, "is there twice");
                 c->n_to++;
         }
 }

@@ -212,7 +212,7 @@ class Rosters(SiteTest):
         wait_for('it reports the domain not ready', lambda: not self.site.connectors['north'].ready())
         self.assertEqual(reason(None, 'nobody@partner.example'), 'no_connector')
         done = self.tenant('domain', 'set', 'partner.example', '--suffixes', 'corp.example', check=False)
-        self.assertIn('stands in it twice', done.stderr)
+        self.assertIn('is in it twice', done.stderr)
         self.assertEqual(self.tenant('domain', 'remove', 'partner.example', check=False).returncode, 1)
         self.tenant('connector-domains', 'north', 'corp.example')
         self.tenant('domain', 'remove', 'partner.example')

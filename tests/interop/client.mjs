@@ -112,7 +112,7 @@ async function rosterMember(entry, seen, ...further) {
   const key = await publicKey(entry.jwk);
   if (key.kid !== entry.kid) throw malformed('kid is not the thumbprint');
   for (const mark of [`id ${entry.id}`, `name ${entry.name}`, `key ${entry.kid}`]) {
-    if (seen.has(mark)) throw malformed('stands in the roster twice');
+    if (seen.has(mark)) throw malformed('is in the roster twice');
     seen.add(mark);
   }
   return { id: entry.id, name: entry.name, kid: entry.kid, key };

@@ -134,7 +134,7 @@ static void a_kid_twice(void **state)
 
         (void)state;
         memcpy(text + LINE(2), text + LINE(0), 43); /* with an epk of its own */
-        must_refuse(text, strlen(text), "kid of recipient 2 stands in recipient 0 too");
+        must_refuse(text, strlen(text), "kid of recipient 2 is that of recipient 0, too");
         free(text);
         for (size_t i = 0; i < N(keys); i++)
                 key_free(keys[i]);

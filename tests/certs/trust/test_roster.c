@@ -168,10 +168,10 @@ static void payload_refusals(void **state)
                 {"\"id\":\"connector-0001-aaaa\"", "\"id\":\"connector_0001_aaaa\"",
                  "connectors[0].id is not an id: 16 to 64 letters, digits and hyphens"},
                 {"\"id\":\"connector-0001-aaaa\"", "\"id\":\"service-0001-bbbbbb\"",
-                 "services[0].id stands in the roster twice"},
+                 "services[0].id is in the roster twice"},
                 {"\"name\":\"dc-east\"", "\"name\":\"\"", "connectors[0].name is empty"},
                 {"\"name\":\"dc-east\"", "\"name\":\"dc\\neast\"", "control characters"},
-                {"\"name\":\"dc-east\"", "\"name\":\"portal\"", "services[0].name stands in the roster twice"},
+                {"\"name\":\"dc-east\"", "\"name\":\"portal\"", "services[0].name is in the roster twice"},
                 {"\"name\":\"dc-east\"", "\"name\":\"dc-east\",\"role\":\"x\"", "unknown member \"role\""},
                 {"\"name\":\"portal\"", "\"name\":\"portal\",\"domains\":[]", "unknown member \"domains\""},
                 {"\"connectors\":[{\"id\":\"connector-0001-aaaa\",\"kid\":\"",
@@ -203,7 +203,7 @@ static void domain_refusals(void **state)
                 {"\"domains\":[\"corp.example\"]", "\"domains\":[\"CORP.example\"]",
                  "connectors[0].domains names the domain CORP.example, which is not in the roster"},
                 {"\"domains\":[\"corp.example\"]", "\"domains\":[\"corp.example\",\"corp.example\"]",
-                 "stands there twice"},
+                 "is there twice"},
                 {",\"role\":\"sign-in\"", "", "role is missing"},
                 {"\"role\":\"sign-in\"", "\"role\":\"Sign-In\"", "role is not of a-z"},
                 {"\"role\":\"sign-in\"", "\"role\":\"\"", "services[0].role is empty"},
@@ -230,11 +230,11 @@ static void domain_refusals(void **state)
                 {"\"name\":\"partner.example\"", "\"name\":\"partner..example\"", "no domain's name"},
                 {"\"name\":\"partner.example\"", "\"name\":\"partner.example.\"", "no domain's name"},
                 {"\"name\":\"partner.example\"", "\"name\":\"-partner.example\"", "no domain's name"},
-                {"\"name\":\"partner.example\"", "\"name\":\"corp.example\"", "stands in it twice"},
-                {"\"name\":\"partner.example\"", "\"name\":\"corp.com\"", "stands in it twice"},
-                {"\"suffixes\":[\"partner.com\"]", "\"suffixes\":[\"corp.com\"]", "stands in it twice"},
-                {"\"suffixes\":[\"partner.com\"]", "\"suffixes\":[\"corp.example\"]", "stands in it twice"},
-                {"\"suffixes\":[\"partner.com\"]", "\"suffixes\":[\"partner.example\"]", "stands in it twice"},
+                {"\"name\":\"partner.example\"", "\"name\":\"corp.example\"", "is in it twice"},
+                {"\"name\":\"partner.example\"", "\"name\":\"corp.com\"", "is in it twice"},
+                {"\"suffixes\":[\"partner.com\"]", "\"suffixes\":[\"corp.com\"]", "is in it twice"},
+                {"\"suffixes\":[\"partner.com\"]", "\"suffixes\":[\"corp.example\"]", "is in it twice"},
+                {"\"suffixes\":[\"partner.com\"]", "\"suffixes\":[\"partner.example\"]", "is in it twice"},
                 {"\"suffixes\":[\"partner.com\"]", "\"suffixes\":[\"Partner.com\"]", "no suffix in small letters"},
                 {"\"suffixes\":[\"partner.com\"]", "\"suffixes\":[\"a@partner.com\"]", "no suffix"},
                 {"\"netbios\":[\"PARTNER\"]", "\"netbios\":[\"corp\"]", "the NetBIOS name corp"},
@@ -259,7 +259,7 @@ static void key_refusals(void **state)
         refuse_payload(w, find, with, -EBADMSG, "kid is not the thumbprint");
         /* a removed key that is still a member's */
         snprintf(with, sizeof(with), "\"removed\":[\"%s\"", key_kid(w->service));
-        refuse_payload(w, "\"removed\":[", with, -EBADMSG, "removed[0] stands in the roster twice");
+        refuse_payload(w, "\"removed\":[", with, -EBADMSG, "removed[0] is in the roster twice");
         /* a jwk with a private part */
         refuse_payload(w, "\"name\":\"dc-east\"", "\"name\":\"dc-east\",\"d\":\"AA\"", -EBADMSG,
                        "unknown member \"d\"");
@@ -279,7 +279,7 @@ static void key_refusals(void **state)
         char old_member[400], new_member[400];
         snprintf(old_member, sizeof(old_member), "\"kid\":\"%s\",\"jwk\":%s", key_kid(w->connector), connector);
         snprintf(new_member, sizeof(new_member), "\"kid\":\"%s\",\"jwk\":%s", key_kid(w->tenant), tenant);
-        refuse_payload(w, old_member, new_member, -EBADMSG, "connectors[0].kid stands in the roster twice");
+        refuse_payload(w, old_member, new_member, -EBADMSG, "connectors[0].kid is in the roster twice");
         json_decref(jwk);
         free(other);
         free(tenant);

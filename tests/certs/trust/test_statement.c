@@ -209,7 +209,7 @@ static void signing_keys(void **state)
                 {-3601, 3600, FRESH, "sign[0].exp is behind the statement's, or over two hours behind nbf"},
                 {0, 0, FRESH, "not behind"},
                 {0, 3600, THE_IDENTITY, "sign[0].kid is the identity key's, which only signs"},
-                {0, 3600, AN_ENC_KEY, "stands in the statement twice"},
+                {0, 3600, AN_ENC_KEY, "is in the statement twice"},
         };
         struct world *w = *state;
 
@@ -262,7 +262,7 @@ static void key_refusals(void **state)
         for (size_t i = 0; i < 3; i += 2) {
                 snprintf(new_key, sizeof(new_key), "%s,\"kid\":\"%s\"", first[i], key_kid(keys[i]));
                 refuse_payload(w, old_key, new_key, -EBADMSG,
-                               i == 0 ? "keys[1].kid stands in the statement twice"
+                               i == 0 ? "keys[1].kid is in the statement twice"
                                       : "keys[1].kid is the identity key's, which only signs");
         }
         for (size_t i = 0; i < 3; i++)
