@@ -22,18 +22,10 @@
 static const char *const state_names[] = {
         [DC_ALIVE] = "alive", [DC_RECOVERING] = "recovering", [DC_DEAD] = "dead", [DC_UNKNOWN] = "unknown"};
 
-static bool any_alive(const struct dcs *dcs)
-{
-        for (size_t i = 0; i < dcs->n; i++)
-                if (!dcs->dcs[i].gone && (dcs->dcs[i].state == DC_ALIVE || dcs->dcs[i].state == DC_RECOVERING))
-                        return true;
-        return false;
-}
-
 void dc_state_set(struct dc *dc, enum dc_state state)
 {
         struct dcs *dcs = dc->dcs;
-        bool ready;
+        bool ready = false;
 
         if (dc->state == state)
                 return;
@@ -41,7 +33,8 @@ void dc_state_set(struct dc *dc, enum dc_state state)
                   KV_S("to", state_names[state]), KV_S("reason", reason_info(dc->last_reason)->id),
                   KV_S("detail", dc->last_context));
         dc->state = state;
-        ready = any_alive(dcs);
+        for (size_t i = 0; i < dcs->n; i++)
+                ready |= !dcs->dcs[i].gone && (dcs->dcs[i].state == DC_ALIVE || dcs->dcs[i].state == DC_RECOVERING);
         if (ready == dcs->ready)
                 return;
         dcs->ready = ready;
@@ -180,35 +173,20 @@ int dcs_new(struct dcs **ret_dcs, const struct dc_tools *tools, const struct dom
         return 0;
 }
 
-static struct dc *find_host(struct dcs *dcs, const char *host)
-{
-        for (size_t i = 0; i < dcs->n; i++)
-                if (strcasecmp(dcs->dcs[i].config->host, host) == 0)
-                        return &dcs->dcs[i];
-        return NULL;
-}
-
-/* A place for one more DC: a fresh one, or that of one which is gone and which nothing holds. */
-static struct dc *free_place(struct dcs *dcs)
-{
-        if (dcs->n < DCS_MAX)
-                return &dcs->dcs[dcs->n];
-        for (size_t i = 0; i < dcs->n; i++)
-                if (dcs->dcs[i].gone && dcs->dcs[i].holds == 0 && dcs->dcs[i].probe == PROBE_WAITING)
-                        return &dcs->dcs[i];
-        return NULL;
-}
-
 static void set_found(struct dc *dc, const struct dc_found *found)
 {
         dc->in_site = found->in_site;
         dc->priority = found->priority;
 }
 
+/* Takes a fresh place, or that of a DC which is gone and which nothing holds. */
 static void add_found(struct dcs *dcs, const struct dc_found *found)
 {
-        struct dc *dc = free_place(dcs);
+        struct dc *dc = dcs->n < DCS_MAX ? &dcs->dcs[dcs->n] : NULL;
 
+        for (size_t i = 0; !dc && i < dcs->n; i++)
+                if (dcs->dcs[i].gone && dcs->dcs[i].holds == 0 && dcs->dcs[i].probe == PROBE_WAITING)
+                        dc = &dcs->dcs[i];
         if (!dc || dc_init(dc, dcs, NULL) < 0) {
                 dcs->left_out++; /* over DCS_MAX, or no memory: the others will do */
                 return;
@@ -222,7 +200,7 @@ static void add_found(struct dcs *dcs, const struct dc_found *found)
         log_debug("dc_found", KV_S("dc", dc->host), KV_U("in_site", found->in_site));
 }
 
-/* What discovery says of a DC that is known: there still, back again, or gone. */
+/* What discovery says of a DC that is known: there still, back again, or gone (NULL). */
 static void update_known(struct dc *dc, const struct dc_found *found)
 {
         bool was_gone = dc->gone;
@@ -253,9 +231,14 @@ void dcs_update(struct dcs *dcs, const struct dc_found *found, size_t n, size_t 
                                 match = &found[k];
                 update_known(&dcs->dcs[i], match);
         }
-        for (size_t k = 0; k < n; k++)
-                if (!find_host(dcs, found[k].host))
+        for (size_t k = 0; k < n; k++) {
+                bool known = false;
+
+                for (size_t i = 0; !known && i < dcs->n; i++)
+                        known = strcasecmp(dcs->dcs[i].config->host, found[k].host) == 0;
+                if (!known)
                         add_found(dcs, &found[k]);
+        }
 }
 
 void dcs_undiscovered(struct dcs *dcs, const char *why)

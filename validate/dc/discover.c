@@ -74,20 +74,15 @@ static void srv_name(const struct discover *d, char *out, size_t cap)
                 snprintf(out, cap, "%s._tcp.dc._msdcs.%s", service, d->domain->name);
 }
 
-static bool is_found(const struct discover *d, const char *host)
-{
-        for (size_t i = 0; i < d->n; i++)
-                if (strcasecmp(d->found[i].host, host) == 0)
-                        return true;
-        return false;
-}
-
-static void take(struct discover *d, const struct dns_srv_answer *answer)
+static void take_records(struct discover *d, const struct dns_srv_answer *answer)
 {
         for (size_t i = 0; i < answer->n && d->n < sizeof d->found / sizeof *d->found; i++) {
                 struct dc_found *to = &d->found[d->n];
+                bool known = false;
 
-                if (is_found(d, answer->records[i].host))
+                for (size_t k = 0; !known && k < d->n; k++)
+                        known = strcasecmp(d->found[k].host, answer->records[i].host) == 0;
+                if (known)
                         continue;
                 snprintf(to->host, sizeof to->host, "%s", answer->records[i].host);
                 to->in_site = d->state == DISCOVER_SITE;
@@ -108,7 +103,7 @@ static void on_srv_answer(void *arg, const struct dns_srv_answer *answer, const 
         d->query = NULL;
         srv_name(d, name, sizeof name);
         if (answer)
-                take(d, answer);
+                take_records(d, answer);
         if (d->state == DISCOVER_SITE) { /* a site without a DC of its own has no records */
                 ask(d, DISCOVER_DOMAIN);
                 return;

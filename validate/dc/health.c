@@ -8,6 +8,7 @@
 #include "validate/dc/internal.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/core/log.h"
 
@@ -26,14 +27,6 @@ static const enum reason sicknesses[] = {
         REASON_NO_IDENTITY, REASON_OUTCOME_UNKNOWN, REASON_DC_TIMEOUT,          REASON_DC_UNREACHABLE,
         REASON_DC_REFUSED,  REASON_DC_TLS,          REASON_DC_TLS_TIMEOUT,
 };
-
-static bool is_sickness(const struct outcome *o)
-{
-        for (size_t i = 0; i < sizeof sicknesses / sizeof *sicknesses; i++)
-                if (o->reason == sicknesses[i])
-                        return true;
-        return o->reason == REASON_TRUST_FAILURE && o->has_ldap_data; /* by Kerberos it is another domain's */
-}
 
 /* Whether the DC decided something about the account: then its sign-ins work. */
 static bool is_answer(const struct outcome *o)
@@ -55,33 +48,22 @@ static struct dc_result *result_of(struct dc *dc, uint64_t account)
         return oldest;
 }
 
-struct tally {
-        unsigned failed, answered; /* accounts, by their latest result */
-        unsigned in_a_row;         /* accounts that failed since anybody was answered */
-};
-
-static struct tally count(const struct dc *dc, uint64_t now)
+static bool looks_sick(const struct dc *dc, uint64_t now)
 {
-        struct tally t = {0};
+        unsigned failed = 0, answered = 0; /* accounts, by their latest result */
+        unsigned in_a_row = 0;             /* accounts that failed since anybody was answered */
 
         for (size_t i = 0; i < DC_RESULTS; i++) {
                 const struct dc_result *r = &dc->results[i];
 
                 if (r->at == 0 || now - r->at > MEMORY_MS)
                         continue;
-                t.failed += r->failed;
-                t.answered += !r->failed;
-                t.in_a_row += r->failed && r->number > dc->last_answer;
+                failed += r->failed;
+                answered += !r->failed;
+                in_a_row += r->failed && r->number > dc->last_answer;
         }
-        return t;
-}
-
-static bool looks_sick(const struct dc *dc, uint64_t now)
-{
-        struct tally t = count(dc, now);
-
-        return t.in_a_row >= ACCOUNTS_IN_A_ROW || (t.in_a_row == 2 && dc->failed_in_a_row >= FAILURES_OF_TWO) ||
-               (t.failed >= ACCOUNTS_AMONG_MANY && t.answered <= 2 * t.failed);
+        return in_a_row >= ACCOUNTS_IN_A_ROW || (in_a_row == 2 && dc->failed_in_a_row >= FAILURES_OF_TWO) ||
+               (failed >= ACCOUNTS_AMONG_MANY && answered <= 2 * failed);
 }
 
 /* Sick, or well again: the owner tells it on. */
@@ -103,13 +85,6 @@ static void set_sick(struct dc *dc, uint64_t now)
         dc->trials = TRIALS;
 }
 
-static void set_well(struct dc *dc)
-{
-        trials_set(dc, 0);
-        for (size_t i = 0; i < DC_RESULTS; i++)
-                dc->results[i] = (struct dc_result){0};
-}
-
 static void note(struct dc *dc, uint64_t account, bool failed)
 {
         uint64_t now = loop_now(dc->dcs->tools.loop);
@@ -121,10 +96,12 @@ static void note(struct dc *dc, uint64_t account, bool failed)
         dc->failed_in_a_row = failed ? dc->failed_in_a_row + 1 : 0;
         if (!failed)
                 dc->last_answer = dc->n_results;
-        if (dc->trials > 0 && !failed && --dc->trials == 0)
-                set_well(dc);
-        else if (dc->trials > 0 ? failed && now >= dc->rests_until : failed && looks_sick(dc, now))
+        if (dc->trials > 0 && !failed && --dc->trials == 0) { /* it is well again */
+                trials_set(dc, 0);
+                memset(dc->results, 0, sizeof dc->results);
+        } else if (dc->trials > 0 ? failed && now >= dc->rests_until : failed && looks_sick(dc, now)) {
                 set_sick(dc, now);
+        }
 }
 
 static void note_failed(struct dc *dc, uint64_t account, enum reason reason, const char *context)
@@ -136,12 +113,17 @@ static void note_failed(struct dc *dc, uint64_t account, enum reason reason, con
 
 void dc_note_sign_in(struct dc *dc, uint64_t account, const struct outcome *outcome)
 {
+        /* a failed trust by Kerberos is another domain's */
+        bool sickness = outcome->reason == REASON_TRUST_FAILURE && outcome->has_ldap_data;
+
+        for (size_t i = 0; i < sizeof sicknesses / sizeof *sicknesses; i++)
+                sickness |= outcome->reason == sicknesses[i];
         if (is_answer(outcome)) { /* who else waits begins to wait now */
                 dc->unanswered_since = dc->holds > 1 ? loop_now(dc->dcs->tools.loop) : 0;
                 note(dc, account, false);
-        }
-        if (!is_answer(outcome) && is_sickness(outcome))
+        } else if (sickness) {
                 note_failed(dc, account, outcome->reason, outcome->context);
+        }
 }
 
 void dc_note_waiting(struct dc *dc, uint64_t account)

@@ -60,16 +60,6 @@ void dc_probe_schedule_next(struct dc *dc)
         dc_probe_schedule(dc, delay + loop_jitter(0, delay / 10));
 }
 
-/* An answer with a wrong clock is one: the DC decides sign-ins by LDAP all the same. */
-static void note_skew(struct dc *dc, const struct outcome *outcome)
-{
-        dc->skewed = outcome->reason == REASON_CLOCK_SKEW;
-        if (!dc->skewed)
-                return;
-        dc->last_reason = REASON_CLOCK_SKEW;
-        snprintf(dc->last_context, sizeof dc->last_context, "%.150s", outcome->context);
-}
-
 /* How long the DC may be silent to a probe that a sign-in asked for: a second DC is something better to do with the
  * time than waiting; a far one needs some round trips. */
 static uint64_t suspect_ms(const struct dc *dc)
@@ -100,7 +90,12 @@ static void probe_end(struct dc *dc, const struct outcome *outcome)
         if (silent && !busy && dc->silent_since == 0)
                 dc->silent_since = loop_now(dc->dcs->tools.loop);
         if (outcome->reason == REASON_OK || outcome->reason == REASON_CLOCK_SKEW) {
-                note_skew(dc, outcome);
+                /* an answer with a wrong clock is one: the DC decides sign-ins by LDAP all the same */
+                dc->skewed = outcome->reason == REASON_CLOCK_SKEW;
+                if (dc->skewed) {
+                        dc->last_reason = REASON_CLOCK_SKEW;
+                        snprintf(dc->last_context, sizeof dc->last_context, "%.150s", outcome->context);
+                }
                 dc_note_answer(dc, outcome->ms_dc);
                 dcs_reconsider(dc);
         } else if (busy) {
@@ -172,19 +167,13 @@ static void on_probe_resolved(void *arg, const struct dns_address *address, cons
                 probe_fail(dc, REASON_DNS, why);
 }
 
-/* The only DC may be far away, whatever time it has to connect. */
-static uint64_t probe_ms(const struct dc *dc)
-{
-        uint32_t connect = dc->dcs->domain->connect_timeout_ms;
-        uint64_t ms = PROBE_EXTRA_MS + (connect ? connect : CONNECT_TIMEOUT_MS);
-
-        return dcs_has_other(dc->dcs, dc) || ms > ONLY_PROBE_MS ? ms : ONLY_PROBE_MS;
-}
-
-/* Begins a probe, unless sign-ins showed lately that the DC is alive. */
+/* Begins a probe, unless sign-ins showed lately that the DC is alive. The only DC gets more time: it may be far away.
+ */
 static void probe_start(struct dc *dc)
 {
         const struct dcs *dcs = dc->dcs;
+        uint32_t connect = dcs->domain->connect_timeout_ms;
+        uint64_t ms = PROBE_EXTRA_MS + (connect ? connect : CONNECT_TIMEOUT_MS);
         uint64_t now = loop_now(dcs->tools.loop);
         struct dns_address address;
         int r;
@@ -195,7 +184,7 @@ static void probe_start(struct dc *dc)
                 return;
         }
         dc->probe_began = now;
-        dc->probe_deadline = now + probe_ms(dc);
+        dc->probe_deadline = now + (dcs_has_other(dcs, dc) || ms > ONLY_PROBE_MS ? ms : ONLY_PROBE_MS);
         probe_set(dc, PROBE_RESOLVING);
         if (dc->suspect)
                 loop_timer_in(dc->timer, suspect_ms(dc));

@@ -69,20 +69,14 @@ static bool is_written(const struct known *k)
         return source_of(k) == SID_OF_ROSTER || source_of(k) == SID_CONFIGURED;
 }
 
-/* Whether a is clearly older than b, both being learnt. */
-static bool was_before(const struct known *a, const struct known *b)
-{
-        if (a->kept || b->kept)
-                return a->kept && !b->kept;
-        return a->learnt_at + SID_SETTLE_MS < b->learnt_at;
-}
-
-/* Whether k's claim to a SID goes before another's. */
+/* Whether k's claim to a SID goes before another's; of two that are learnt the clearly older one's. */
 static bool goes_before(const struct known *k, const struct known *other)
 {
         if (is_written(k) || is_written(other))
                 return is_written(k) && !is_written(other);
-        return was_before(k, other);
+        if (k->kept || other->kept)
+                return k->kept && !other->kept;
+        return k->learnt_at + SID_SETTLE_MS < other->learnt_at;
 }
 
 /* The other domain that claims the same SID and does not stand back; NULL: there is none. */
@@ -134,22 +128,15 @@ bool domain_sids_told(struct domain_sids *sids, size_t i, const char *sid, uint6
         return true;
 }
 
-/* The domain's part of an account's SID; "" where it has none. */
-static void domain_part(char out[SID_TEXT_MAX], const char *account)
-{
-        const char *end = sid_skip_domain(account);
-
-        snprintf(out, SID_TEXT_MAX, "%.*s", end ? (int)(end - account) : 0, account);
-}
-
 enum sid_answer domain_sids_judge(struct domain_sids *sids, size_t i, const char *account, uint64_t now)
 {
+        const char *end = sid_skip_domain(account); /* NULL: it has no domain's part */
         struct known *k = &sids->known[i];
         char domain[SID_TEXT_MAX];
 
         if (!k->ad)
                 return SID_IS_OURS;
-        domain_part(domain, account);
+        snprintf(domain, sizeof domain, "%.*s", end ? (int)(end - account) : 0, account);
         if (!sid_is_of(account, domain))
                 return SID_IS_FOREIGN;
         (void)domain_sids_told(sids, i, domain, now);

@@ -39,14 +39,6 @@ static bool text_plain(const char *s, size_t n)
         return true;
 }
 
-static bool has_any(const char *s, size_t n, const char *set)
-{
-        for (size_t i = 0; i < n; i++)
-                if (strchr(set, s[i]))
-                        return true;
-        return false;
-}
-
 /* Letters of any script, digits, '-', '_' and '.', as in DNS names; no empty label. */
 static bool suffix_plain(const char *s, size_t n)
 {
@@ -62,16 +54,14 @@ static bool suffix_plain(const char *s, size_t n)
         return n > 0 && before != '.';
 }
 
-/* "S-1-..." would be looked up as a SID. */
-static bool looks_like_sid(const char *s, size_t n)
-{
-        return n >= 4 && strncasecmp(s, "S-1-", 4) == 0;
-}
-
-/* A user part that is blank at an end names somebody else than it seems to. */
+/* A user part that is blank at an end names somebody else than it seems to, and "S-1-..." would be looked up as a SID.
+ */
 static bool user_plain(const char *s, size_t n, const char *forbidden)
 {
-        return n > 0 && s[0] != ' ' && s[n - 1] != ' ' && !has_any(s, n, forbidden) && !looks_like_sid(s, n);
+        for (size_t i = 0; i < n; i++)
+                if (strchr(forbidden, s[i]))
+                        return false;
+        return n > 0 && s[0] != ' ' && s[n - 1] != ' ' && (n < 4 || strncasecmp(s, "S-1-", 4) != 0);
 }
 
 static bool same(const char *known, const char *s, size_t n)
@@ -87,7 +77,7 @@ static bool has_alternate(const struct domain_config *domain, const char *s, siz
         return false;
 }
 
-static bool domain_has_suffix(const struct domain_config *domain, const char *s, size_t n)
+static bool has_suffix(const struct domain_config *domain, const char *s, size_t n)
 {
         if (same(domain->name, s, n) || same(domain->realm, s, n) || has_alternate(domain, s, n))
                 return true;
@@ -95,25 +85,6 @@ static bool domain_has_suffix(const struct domain_config *domain, const char *s,
                 if (same(domain->suffixes[i], s, n))
                         return true;
         return false;
-}
-
-/* The domain with this UPN suffix, or config->n_domains. */
-static size_t find_by_suffix(const struct validate_config *config, const char *s, size_t n)
-{
-        size_t i = 0;
-
-        while (i < config->n_domains && !domain_has_suffix(&config->domains[i], s, n))
-                i++;
-        return i;
-}
-
-static size_t find_by_netbios(const struct validate_config *config, const char *s, size_t n)
-{
-        size_t i = 0;
-
-        while (i < config->n_domains && !same(config->domains[i].netbios, s, n))
-                i++;
-        return i;
 }
 
 static size_t find_default(const struct validate_config *config)
@@ -141,7 +112,8 @@ static enum reason parse_upn(struct name *out, const struct validate_config *con
         if (!user_plain(s, user_n, UPN_USER_FORBIDDEN) || !suffix_plain(at + 1, suffix_n))
                 return REASON_BAD_NAME_FORM;
         out->form = NAME_UPN;
-        out->domain = find_by_suffix(config, at + 1, suffix_n);
+        while (out->domain < config->n_domains && !has_suffix(&config->domains[out->domain], at + 1, suffix_n))
+                out->domain++;
         copy(out->user, s, user_n);
         copy(out->suffix, at + 1, suffix_n);
         if (out->domain < config->n_domains)
@@ -157,7 +129,8 @@ static enum reason parse_netbios(struct name *out, const struct validate_config 
         if (!typed_domain(s, domain_n) || !user_plain(slash + 1, user_n, USER_FORBIDDEN))
                 return REASON_BAD_NAME_FORM;
         out->form = NAME_NETBIOS;
-        out->domain = find_by_netbios(config, s, domain_n);
+        while (out->domain < config->n_domains && !same(config->domains[out->domain].netbios, s, domain_n))
+                out->domain++;
         copy(out->user, slash + 1, user_n);
         copy(out->suffix, s, domain_n);
         return out->domain < config->n_domains ? REASON_OK : REASON_UNKNOWN_DOMAIN;
@@ -338,13 +311,6 @@ struct folded {
         bool full;
 };
 
-/* A mark above or below a letter, or nothing that can be seen: soft hyphen, joiners, byte order mark, fillers. */
-static bool is_unseen(ucs4_t cp)
-{
-        return uc_is_general_category(cp, UC_MARK) || uc_is_general_category(cp, UC_FORMAT) ||
-               uc_is_property(cp, UC_PROPERTY_DEFAULT_IGNORABLE_CODE_POINT);
-}
-
 static void put_letter(struct folded *f, ucs4_t cp)
 {
         char bytes[4];
@@ -366,7 +332,10 @@ static void put_folded(struct folded *f, ucs4_t cp, unsigned depth)
         ucs4_t parts[UC_DECOMPOSITION_MAX_LENGTH];
         int tag, n;
 
-        if (is_unseen(cp))
+        /* a mark above or below a letter, or nothing that can be seen: soft hyphen, joiners, byte order mark, fillers
+         */
+        if (uc_is_general_category(cp, UC_MARK) || uc_is_general_category(cp, UC_FORMAT) ||
+            uc_is_property(cp, UC_PROPERTY_DEFAULT_IGNORABLE_CODE_POINT))
                 return;
         cp = fold(cp);
         n = depth < DECOMPOSITION_DEPTH ? uc_decomposition(cp, &tag, parts) : -1;

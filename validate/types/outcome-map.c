@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/core/text.h"
 #include "validate/types/edata.h"
 #include "validate/types/outcome-table.h"
 
@@ -71,17 +72,6 @@ static const char *find_end(const char *text, size_t n, const char *needle)
         return p ? p + strlen(needle) : NULL;
 }
 
-static int hex_digit(char c)
-{
-        if (c >= '0' && c <= '9')
-                return c - '0';
-        if (c >= 'a' && c <= 'f')
-                return c - 'a' + 10;
-        if (c >= 'A' && c <= 'F')
-                return c - 'A' + 10;
-        return -1;
-}
-
 /* AD's "..., data 52e, v1db1": 1 to 8 hex digits, then a comma, blank, NUL or the end. */
 static bool find_data(const char *text, size_t n, uint32_t *ret_data)
 {
@@ -91,25 +81,12 @@ static bool find_data(const char *text, size_t n, uint32_t *ret_data)
 
         if (!p)
                 return false;
-        while (p < end && hex_digit(*p) >= 0 && digits < 8) {
-                value = value << 4 | (uint32_t)hex_digit(*p++);
-                digits++;
-        }
+        for (; p < end && hex_value(*p) < 16 && digits < 8; digits++)
+                value = value << 4 | hex_value(*p++);
         if (digits == 0 || (p < end && *p != ',' && *p != ' ' && *p != '\0'))
                 return false;
         *ret_data = value;
         return true;
-}
-
-/* AD sends this result with faults of its own, too: without its cause it decides nothing there. */
-static void unexplained(struct outcome *out, bool ad)
-{
-        if (ad)
-                set(out, REASON_DC_ERROR, false, COUNTED_UNKNOWN);
-        else
-                set(out, REASON_WRONG_PASSWORD, false, COUNTED_YES);
-        snprintf(out->context, sizeof out->context, "LDAP result 49 (invalidCredentials)%s",
-                 ad ? " without the cause that AD gives" : "");
 }
 
 static void invalid_credentials(struct outcome *out, const struct ldap_refusal *refusal)
@@ -122,7 +99,13 @@ static void invalid_credentials(struct outcome *out, const struct ldap_refusal *
                 return;
         }
         if (!find_data(refusal->diagnostic, refusal->n, &out->ldap_data)) {
-                unexplained(out, refusal->ad);
+                /* AD sends this result with faults of its own, too: without its cause it decides nothing there */
+                if (refusal->ad)
+                        set(out, REASON_DC_ERROR, false, COUNTED_UNKNOWN);
+                else
+                        set(out, REASON_WRONG_PASSWORD, false, COUNTED_YES);
+                snprintf(out->context, sizeof out->context, "LDAP result 49 (invalidCredentials)%s",
+                         refusal->ad ? " without the cause that AD gives" : "");
                 return;
         }
         out->has_ldap_data = true;
@@ -169,12 +152,6 @@ static bool tells_lockout(const struct krb_refusal *refusal)
                edata_silent(refusal->e_data, refusal->n);
 }
 
-/* Only of AD it is known that it may check the password before it says that it expired. */
-static bool tells_expired(const struct krb_refusal *refusal, enum reason reason)
-{
-        return refusal->ad && reason == REASON_PASSWORD_EXPIRED;
-}
-
 /* Whether a refusal for this reason may have raised badPwdCount, when only the Kerberos code is known. */
 static enum counted krb_counted(const struct krb_refusal *refusal, enum reason reason)
 {
@@ -208,7 +185,8 @@ static void from_krb_code(struct outcome *out, const struct outcome_code *row, c
                 reason = REASON_ARMOR_REQUIRED;
         if (tells_lockout(refusal))
                 reason = REASON_LOCKED_OUT;
-        if (tells_expired(refusal, reason))
+        /* only of AD it is known that it may check the password before it says that it expired */
+        if (refusal->ad && reason == REASON_PASSWORD_EXPIRED)
                 set_right(out, reason, refusal);
         else
                 set(out, reason, false, krb_counted(refusal, reason));
