@@ -29,6 +29,7 @@
 #define DETAILS_MS 2000 /* for the attributes of an account that is accepted already */
 #define LDAP_BUSY 51
 #define LDAP_UNAVAILABLE 52
+#define NO_SEARCH_RESPONSE "the DC answers the search by a message of another kind"
 
 enum attempt_state {
         ATTEMPT_NEW = 0, /* waits for the loop */
@@ -189,7 +190,6 @@ static uint32_t connect_timeout(const struct ldap_attempt *a)
 static uint64_t check_limit(const struct ldap_attempt *a)
 {
         uint64_t now = loop_now(ldap_pools_loop(a->pools));
-
         uint64_t least = connect_timeout(a) / 2, third = a->in.deadline > now ? (a->in.deadline - now) / 3 : 0;
 
         if (!a->in.patient || least >= CHECK_PATIENT_MS)
@@ -300,6 +300,15 @@ static void enter_connect(struct ldap_attempt *a)
         ldap_pool_wait(a->pool, &a->waiter);
 }
 
+/* A fresh connection takes the place of one that may be dead without saying so, as may those that idle beside it. */
+static void reconnect(struct ldap_attempt *a)
+{
+        state_set(a, ATTEMPT_CONNECT);
+        ldap_pool_drop_idle(a->pool);
+        drop_conn(a, false);
+        enter_connect(a);
+}
+
 /* A used connection that proves dead before the password left costs only time. */
 static void on_attempt_lost(void *arg, enum reason reason, const char *why, bool left)
 {
@@ -339,20 +348,6 @@ static void on_root(void *arg, const struct ldap_bytes *attribute, const struct 
                 a->outcome.dc_clock = timegm(&tm);
 }
 
-/* A DC that answers a probe is alive, even where it shows nothing to the nameless. */
-static void probe_done(struct ldap_attempt *a)
-{
-        int64_t skew = a->outcome.dc_clock ? a->outcome.dc_clock - loop_wall(ldap_pools_loop(a->pools)) : 0;
-
-        a->outcome.reason = REASON_OK;
-        if (skew > CLOCK_SKEW_MAX || skew < -CLOCK_SKEW_MAX) {
-                a->outcome.reason = REASON_CLOCK_SKEW;
-                snprintf(a->outcome.context, sizeof a->outcome.context, "its clock is %lld %s", llabs((long long)skew),
-                         detail_phrase(skew > 0 ? DETAIL_CLOCK_AHEAD : DETAIL_CLOCK_BEHIND));
-        }
-        finish(a, true);
-}
-
 static void note_result(struct ldap_attempt *a, const struct ldap_message *m)
 {
         const struct ldap_refusal refusal = {.result = m->result,
@@ -364,24 +359,33 @@ static void note_result(struct ldap_attempt *a, const struct ldap_message *m)
         outcome_from_ldap(&a->outcome, &refusal);
 }
 
+/* A DC that answers a probe is alive, even where it shows nothing to the nameless. */
 static void check_done(struct ldap_attempt *a, const struct ldap_message *m)
 {
+        int64_t skew = a->outcome.dc_clock ? a->outcome.dc_clock - loop_wall(ldap_pools_loop(a->pools)) : 0;
+
         if (m->op != LDAP_OP_DONE) {
-                finish_failed(a, REASON_DC_PROTOCOL, "an answer that is none to a search");
+                finish_failed(a, REASON_DC_PROTOCOL, NO_SEARCH_RESPONSE);
         } else if (!a->probe) {
                 enter_bind(a);
-        } else if (m->result != LDAP_BUSY && m->result != LDAP_UNAVAILABLE) {
-                probe_done(a);
-        } else {
+        } else if (m->result == LDAP_BUSY || m->result == LDAP_UNAVAILABLE) {
                 note_result(a, m);
                 finish(a, false);
+        } else if (skew > CLOCK_SKEW_MAX || skew < -CLOCK_SKEW_MAX) {
+                a->outcome.reason = REASON_CLOCK_SKEW;
+                snprintf(a->outcome.context, sizeof a->outcome.context, "its clock is %lld %s", llabs((long long)skew),
+                         detail_phrase(skew > 0 ? DETAIL_CLOCK_AHEAD : DETAIL_CLOCK_BEHIND));
+                finish(a, true);
+        } else {
+                a->outcome.reason = REASON_OK;
+                finish(a, true);
         }
 }
 
 static void bind_done(struct ldap_attempt *a, const struct ldap_message *m)
 {
         if (m->op != LDAP_OP_BIND_RESPONSE) {
-                finish_failed(a, REASON_DC_PROTOCOL, "an answer that is none to a bind");
+                finish_failed(a, REASON_DC_PROTOCOL, "the DC answers the bind by a message of another kind");
                 return;
         }
         note_result(a, m);
@@ -396,12 +400,6 @@ static void bind_done(struct ldap_attempt *a, const struct ldap_message *m)
         }
 }
 
-static void who_done(struct ldap_attempt *a, const struct ldap_message *m)
-{
-        ldap_who_done(&a->who, m);
-        enter_look_up(a);
-}
-
 /* The next question about the account, or the end. */
 static void next_detail(struct ldap_attempt *a)
 {
@@ -414,28 +412,24 @@ static void next_detail(struct ldap_attempt *a)
                 send_request(a, &request, r);
 }
 
-static void enter_details(struct ldap_attempt *a)
-{
-        state_set(a, ATTEMPT_DETAILS);
-        arm(a, DETAILS_MS);
-        a->details = (struct ldap_details){.domain = a->in.domain, .base = a->who.base};
-        next_detail(a);
-}
-
 static void look_up_done(struct ldap_attempt *a, const struct ldap_message *m)
 {
         const char *why = NULL;
 
-        if (m->op == LDAP_OP_DONE && ldap_who_identity(&a->outcome.user, &a->who, a->in.domain, &why) == 0) {
-                a->outcome.reason = REASON_OK;
-                a->outcome.context[0] = '\0';
-                if (a->in.domain->attributes[0])
-                        enter_details(a);
-                else
-                        finish(a, true);
-        } else {
-                finish_nobody(a, why ? why : "an answer that is none to a search", m->op == LDAP_OP_DONE);
+        if (m->op != LDAP_OP_DONE || ldap_who_identity(&a->outcome.user, &a->who, a->in.domain, &why) < 0) {
+                finish_nobody(a, why ? why : NO_SEARCH_RESPONSE, m->op == LDAP_OP_DONE);
+                return;
         }
+        a->outcome.reason = REASON_OK;
+        a->outcome.context[0] = '\0';
+        if (!a->in.domain->attributes[0]) {
+                finish(a, true);
+                return;
+        }
+        state_set(a, ATTEMPT_DETAILS);
+        arm(a, DETAILS_MS);
+        a->details = (struct ldap_details){.domain = a->in.domain, .base = a->who.base};
+        next_detail(a);
 }
 
 /* Entries are collected; whatever ends the request moves on. */
@@ -461,10 +455,12 @@ static void on_attempt_message(void *arg, const struct ldap_message *m)
                 bind_done(a, m);
                 return;
         case ATTEMPT_WHO:
-                if (part)
+                if (part) {
                         ldap_who_entry(&a->who, m);
-                else
-                        who_done(a, m);
+                } else {
+                        ldap_who_done(&a->who, m);
+                        enter_look_up(a);
+                }
                 return;
         case ATTEMPT_LOOK_UP:
                 if (part)
@@ -485,15 +481,6 @@ static void on_attempt_message(void *arg, const struct ldap_message *m)
         case ATTEMPT_DONE:
                 return;
         }
-}
-
-/* Nothing but a bind may be asked on it, so no sign of life: a fresh one takes its place. */
-static void replace_stale(struct ldap_attempt *a)
-{
-        state_set(a, ATTEMPT_CONNECT);
-        ldap_pool_drop_idle(a->pool);
-        drop_conn(a, false);
-        enter_connect(a);
 }
 
 /* The pool calls from inside other sign-ins' callbacks: log lines bear this one's id meanwhile. */
@@ -519,8 +506,8 @@ static void on_attempt_conn(void *arg, struct ldap_conn *conn, bool used)
         ldap_conn_attach(conn, &user);
         if (!used)
                 heard(a);
-        if (a->in.fast && used && idle > STALE_MS)
-                replace_stale(a);
+        if (a->in.fast && used && idle > STALE_MS) /* nothing but a bind may be asked on it, so no sign of life */
+                reconnect(a);
         else if (a->in.fast && !used)
                 enter_fast(a);
         else if (a->probe || (used && idle > STALE_MS))
@@ -540,29 +527,6 @@ static void on_attempt_none(void *arg, enum reason reason, const char *why)
         log_set_id(outer);
 }
 
-static void enter_new(struct ldap_attempt *a)
-{
-        if (loop_now(ldap_pools_loop(a->pools)) >= a->in.deadline)
-                finish_failed(a, REASON_DEADLINE, "no time left");
-        else
-                enter_connect(a);
-}
-
-/* The connection does not answer a mere read: it, and what idles beside it, may be dead without saying so. */
-static void check_late(struct ldap_attempt *a)
-{
-        bool more = !a->probe && a->conn_used && a->lost++ == 0 && loop_now(ldap_pools_loop(a->pools)) < a->in.deadline;
-
-        if (!more) {
-                finish_failed(a, REASON_DC_TIMEOUT, "no answer to a read of the rootDSE");
-                return;
-        }
-        state_set(a, ATTEMPT_CONNECT);
-        ldap_pool_drop_idle(a->pool);
-        drop_conn(a, false);
-        enter_connect(a);
-}
-
 static void connect_late(struct ldap_attempt *a)
 {
         enum reason reason = ldap_pool_obstacle(a->pool);
@@ -576,16 +540,23 @@ static void connect_late(struct ldap_attempt *a)
 static void on_attempt_timer(void *arg)
 {
         struct ldap_attempt *a = arg;
+        bool in_time = loop_now(ldap_pools_loop(a->pools)) < a->in.deadline;
 
         switch (a->state) {
         case ATTEMPT_NEW:
-                enter_new(a);
+                if (in_time)
+                        enter_connect(a);
+                else
+                        finish_failed(a, REASON_DEADLINE, "no time left");
                 return;
         case ATTEMPT_CONNECT:
                 connect_late(a);
                 return;
-        case ATTEMPT_CHECK:
-                check_late(a);
+        case ATTEMPT_CHECK: /* it does not answer a mere read */
+                if (!a->probe && a->conn_used && a->lost++ == 0 && in_time)
+                        reconnect(a);
+                else
+                        finish_failed(a, REASON_DC_TIMEOUT, "no answer to a read of the rootDSE");
                 return;
         case ATTEMPT_FAST:
                 finish_failed(a, REASON_DC_TIMEOUT, "no answer to the request for fast binds");

@@ -14,6 +14,8 @@
 #include <strings.h>
 
 #include "base/core/cleanup.h"
+#include "base/core/sid.h"
+#include "base/core/text.h"
 #include "certs/codec/der.h"
 
 #define TAG_MESSAGE 0x30
@@ -422,6 +424,21 @@ int ldap_guid_text(char *out, const char *bytes, size_t n)
                 at += 2;
         }
         return 0;
+}
+
+int ldap_sid_text(char *out, const struct ldap_bytes *value)
+{
+        return sid_text(out, (const uint8_t *)value->data, value->n);
+}
+
+bool ldap_bytes_text(char *out, size_t cap, const struct ldap_bytes *value)
+{
+        if (value->n == 0 || value->n >= cap || memchr(value->data, '\0', value->n) ||
+            !utf8_valid(value->data, value->n))
+                return false;
+        memcpy(out, value->data, value->n);
+        out[value->n] = '\0';
+        return true;
 }
 
 int ldap_dn_escape(char *out, size_t cap, const char *value)

@@ -61,9 +61,9 @@ bool ldap_bytes_is(const struct ldap_bytes *bytes, const char *text);
 
 /* Encoders: append to out. 0, -EMSGSIZE, -ENOMEM. */
 int ldap_encode_bind(struct buffer *out, int32_t id, const char *name, const struct secret *password);
-/* RFC 4511 4.14. */
 /* [MS-ADTS] 3.1.1.3.4.2.2: from here on the connection takes binds alone, which only check passwords. */
 int ldap_encode_fast_bind(struct buffer *out, int32_t id);
+/* RFC 4511 4.14. */
 int ldap_encode_starttls(struct buffer *out, int32_t id);
 int ldap_encode_whoami(struct buffer *out, int32_t id);
 /* Base search. object_class: only an entry of this class ("user"), or NULL for any. attributes:
@@ -96,5 +96,9 @@ int ldap_encode_groups_search(struct buffer *out, int32_t id, const struct ldap_
 
 /* 16 bytes of objectGUID -> "xxxxxxxx-xxxx-..." (37 bytes). -EBADMSG. */
 int ldap_guid_text(char *out, const char *bytes, size_t n);
+/* Bytes of objectSid -> "S-1-..." (SID_TEXT_MAX bytes). -EBADMSG. */
+int ldap_sid_text(char *out, const struct ldap_bytes *value);
+/* Copies text that is valid UTF-8 without NUL, not empty and shorter than cap; otherwise false, and out stays. */
+bool ldap_bytes_text(char *out, size_t cap, const struct ldap_bytes *value);
 /* Escapes a value of a DN (RFC 4514 2.4). -EMSGSIZE when it doesn't fit. */
 int ldap_dn_escape(char *out, size_t cap, const char *value);

@@ -60,36 +60,25 @@ struct ldap_conn {
         unsigned depth; /* callbacks of ours that are running */
 };
 
-static const char *state_text(enum conn_state state)
-{
-        switch (state) {
-        case CONN_CONNECTING:
-                return "connecting";
-        case CONN_STARTTLS:
-                return "starttls";
-        case CONN_HANDSHAKE:
-                return "handshake";
-        case CONN_REST:
-                return "rest";
-        case CONN_ASKED:
-                return "asked";
-        case CONN_CLOSED:
-                return "closed";
-        }
-        return "?";
-}
+static const char *const state_names[] = {[CONN_CONNECTING] = "connecting", [CONN_STARTTLS] = "starttls",
+                                          [CONN_HANDSHAKE] = "handshake",   [CONN_REST] = "rest",
+                                          [CONN_ASKED] = "asked",           [CONN_CLOSED] = "closed"};
 
 /* The one writer of state. */
 static void state_set(struct ldap_conn *conn, enum conn_state state)
 {
-        log_debug("ldap_conn", KV_S("dc", conn->host), KV_S("from", state_text(conn->state)),
-                  KV_S("to", state_text(state)));
+        log_debug("ldap_conn", KV_S("dc", conn->host), KV_S("from", state_names[conn->state]),
+                  KV_S("to", state_names[state]));
         conn->state = state;
 }
 
 /* Gives back what the connection holds; the struct itself waits for running callbacks. */
-static void release(struct ldap_conn *conn)
+struct ldap_conn *ldap_conn_free(struct ldap_conn *conn)
 {
+        if (!conn)
+                return NULL;
+        if (conn->state != CONN_CLOSED)
+                state_set(conn, CONN_CLOSED);
         conn->io = loop_io_free(conn->io);
         conn->timer = loop_timer_free(conn->timer);
         if (conn->bev)
@@ -98,15 +87,6 @@ static void release(struct ldap_conn *conn)
         if (conn->fd >= 0)
                 close(conn->fd);
         conn->fd = -1;
-}
-
-struct ldap_conn *ldap_conn_free(struct ldap_conn *conn)
-{
-        if (!conn)
-                return NULL;
-        if (conn->state != CONN_CLOSED)
-                state_set(conn, CONN_CLOSED);
-        release(conn);
         if (conn->depth == 0)
                 free(conn);
         return NULL;
@@ -153,21 +133,17 @@ static void fail(struct ldap_conn *conn, enum reason reason, const char *why)
         leave(conn);
 }
 
-static enum reason errno_reason(int error)
-{
-        if (error == ETIMEDOUT || error == EHOSTUNREACH || error == ENETUNREACH)
-                return REASON_DC_UNREACHABLE;
-        if (error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS || error == EADDRNOTAVAIL)
-                return REASON_OVERLOADED;
-        return REASON_DC_REFUSED;
-}
-
 static void fail_errno(struct ldap_conn *conn, const char *what, int error)
 {
         char why[160];
 
         snprintf(why, sizeof why, "%s: %s", what, strerror(error));
-        fail(conn, errno_reason(error), why);
+        if (error == ETIMEDOUT || error == EHOSTUNREACH || error == ENETUNREACH)
+                fail(conn, REASON_DC_UNREACHABLE, why);
+        else if (error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS || error == EADDRNOTAVAIL)
+                fail(conn, REASON_OVERLOADED, why);
+        else
+                fail(conn, REASON_DC_REFUSED, why);
 }
 
 static void on_conn_timer(void *arg)
@@ -198,24 +174,23 @@ static void on_conn_timer(void *arg)
         }
 }
 
-/* What TLS says where the other end answered in clear, or hung up on the first bytes of a handshake: what is there
- * takes no TLS. */
-static bool is_without_tls(unsigned long code)
+/* What lies behind an error of a handshake, where that is known. */
+static enum detail handshake_detail(unsigned long code)
 {
-        const int reason = ERR_GET_REASON(code);
-
-        return ERR_GET_LIB(code) == ERR_LIB_SSL &&
-               (reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_HTTP_REQUEST ||
-                reason == SSL_R_PACKET_LENGTH_TOO_LONG || reason == SSL_R_UNEXPECTED_EOF_WHILE_READING);
-}
-
-static bool is_version(unsigned long code)
-{
-        const int reason = ERR_GET_REASON(code);
-
-        return ERR_GET_LIB(code) == ERR_LIB_SSL &&
-               (reason == SSL_R_UNSUPPORTED_PROTOCOL || reason == SSL_R_TLSV1_ALERT_PROTOCOL_VERSION ||
-                reason == SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE || reason == SSL_R_NO_PROTOCOLS_AVAILABLE);
+        switch (ERR_GET_LIB(code) == ERR_LIB_SSL ? ERR_GET_REASON(code) : 0) {
+        case SSL_R_UNSUPPORTED_PROTOCOL:
+        case SSL_R_TLSV1_ALERT_PROTOCOL_VERSION:
+        case SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE:
+        case SSL_R_NO_PROTOCOLS_AVAILABLE:
+                return DETAIL_TLS_VERSION;
+        case SSL_R_WRONG_VERSION_NUMBER: /* the other end answered in clear ... */
+        case SSL_R_HTTP_REQUEST:
+        case SSL_R_PACKET_LENGTH_TOO_LONG:
+        case SSL_R_UNEXPECTED_EOF_WHILE_READING: /* ... or hung up on the first bytes */
+                return DETAIL_PORT_WITHOUT_TLS;
+        default: /* a foreign number, not an enum of ours */
+                return DETAIL_NONE;
+        }
 }
 
 /* Why a handshake did not end well, which says nothing of a certificate. */
@@ -224,9 +199,8 @@ static void fail_handshake(struct ldap_conn *conn, unsigned long code, int error
         const char *said = code && !ERR_SYSTEM_ERROR(code) ? ERR_reason_error_string(code) : NULL;
         const int system = ERR_SYSTEM_ERROR(code) ? (int)ERR_GET_REASON(code) : error;
         const char *text = said ? said : system ? strerror(system) : "closed by the DC";
-        const enum detail detail = is_version(code)                ? DETAIL_TLS_VERSION
-                                   : !said || is_without_tls(code) ? DETAIL_PORT_WITHOUT_TLS
-                                                                   : DETAIL_NONE;
+        const enum detail known = handshake_detail(code);
+        const enum detail detail = known == DETAIL_NONE && !said ? DETAIL_PORT_WITHOUT_TLS : known;
         char why[sizeof conn->tls_result.why];
 
         snprintf(why, sizeof why, "TLS: %s%s%s", detail_phrase(detail), detail ? ": " : "", text);
@@ -275,35 +249,25 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
         leave(conn);
 }
 
-/* Message 0 is the server's own word; only Notice of Disconnection exists. */
-static void on_unsolicited(struct ldap_conn *conn, const struct ldap_message *m)
-{
-        char why[160];
-
-        if (m->op != LDAP_OP_EXTENDED || !ldap_bytes_is(&m->name, LDAP_OID_DISCONNECT)) {
-                fail(conn, REASON_DC_PROTOCOL, "unsolicited message");
-                return;
-        }
-        snprintf(why, sizeof why, "Notice of Disconnection, LDAP result %d", (int)m->result);
-        fail(conn, REASON_DC_ERROR, why);
-}
-
 /* Gives one whole message to the user. False when the connection is gone. */
 static bool dispatch(struct ldap_conn *conn, uint8_t *bytes, size_t n)
 {
         struct ldap_message m;
         int r = ldap_message_parse(&m, bytes, n);
+        char why[80];
 
         if (r < 0) {
                 fail(conn, r == -ENOMEM ? REASON_OVERLOADED : REASON_DC_PROTOCOL, "malformed LDAP message");
                 return false;
         }
-        if (m.id == 0) {
-                on_unsolicited(conn, &m);
+        /* Message 0 is the server's own word; only Notice of Disconnection exists. */
+        if (m.id == 0 && m.op == LDAP_OP_EXTENDED && ldap_bytes_is(&m.name, LDAP_OID_DISCONNECT)) {
+                snprintf(why, sizeof why, "Notice of Disconnection, LDAP result %d", (int)m.result);
+                fail(conn, REASON_DC_ERROR, why);
                 return false;
         }
-        if (conn->state != CONN_ASKED || m.id != conn->id) {
-                fail(conn, REASON_DC_PROTOCOL, "an answer to no question");
+        if (m.id == 0 || conn->state != CONN_ASKED || m.id != conn->id) {
+                fail(conn, REASON_DC_PROTOCOL, m.id == 0 ? "unsolicited message" : "a message that answers no request");
                 return false;
         }
         if (m.op != LDAP_OP_ENTRY && m.op != LDAP_OP_REFERENCE) {

@@ -18,11 +18,6 @@
 #define MEMBER_OF "memberOf"
 #define LDAP_SIZE_LIMIT_EXCEEDED 4
 
-static bool nested(const struct domain_config *domain)
-{
-        return domain->nested_groups;
-}
-
 static bool is_group(const char *name)
 {
         return strcasecmp(name, MEMBER_OF) == 0;
@@ -34,19 +29,11 @@ static int ask_account(const struct ldap_details *d, struct buffer *request, int
         size_t n = 0;
 
         for (size_t i = 0; i < ATTRIBUTES_MAX && d->domain->attributes[i]; i++)
-                if (!nested(d->domain) || !is_group(d->domain->attributes[i]))
+                if (!d->domain->nested_groups || !is_group(d->domain->attributes[i]))
                         names[n++] = d->domain->attributes[i];
         names[n++] = "sAMAccountType";
         names[n] = "userAccountControl";
         return ldap_encode_read(request, id, d->base, NULL, names);
-}
-
-static bool wants_groups(const struct domain_config *domain)
-{
-        for (size_t i = 0; i < ATTRIBUTES_MAX && domain->attributes[i]; i++)
-                if (is_group(domain->attributes[i]))
-                        return nested(domain);
-        return false;
 }
 
 int ldap_details_ask(struct ldap_details *d, struct buffer *request, int32_t id)
@@ -55,26 +42,23 @@ int ldap_details_ask(struct ldap_details *d, struct buffer *request, int32_t id)
         struct ldap_groups_search search = {
                 .base = domain_search_base(base, d->domain), .member = d->dn, .size_limit = LDAP_DETAILS_GROUPS_MAX};
         unsigned n = d->asked++;
+        bool groups = false;
 
         if (n == 0)
                 return ask_account(d, request, id);
-        if (n == 1 && d->found && !d->failed && wants_groups(d->domain))
-                return ldap_encode_groups_search(request, id, &search);
-        return 1;
+        for (size_t i = 0; i < ATTRIBUTES_MAX && d->domain->attributes[i]; i++)
+                groups |= d->domain->nested_groups && is_group(d->domain->attributes[i]);
+        return n == 1 && d->found && !d->failed && groups ? ldap_encode_groups_search(request, id, &search) : 1;
 }
 
-/* Whether the group is one that is to be told: below groups_base. */
-static bool below(const struct domain_config *domain, const char *dn, size_t n)
-{
-        size_t base = domain->groups_base ? strlen(domain->groups_base) : 0;
-
-        return base == 0 ||
-               (n > base && dn[n - base - 1] == ',' && strncasecmp(dn + n - base, domain->groups_base, base) == 0);
-}
-
+/* Of groups those that are below groups_base. */
 static void add(struct ldap_details *d, const char *name, const char *value, size_t n)
 {
-        if (is_group(name) && !below(d->domain, value, n))
+        const char *base = d->domain->groups_base;
+        const size_t base_n = base && is_group(name) ? strlen(base) : 0;
+
+        if (base_n > 0 &&
+            (n <= base_n || value[n - base_n - 1] != ',' || strncasecmp(value + n - base_n, base, base_n) != 0))
                 return;
         if (!utf8_valid(value, n) || pairs_add(&d->details.values, name, value, n) < 0)
                 d->details.state = DETAILS_TRUNCATED;
@@ -99,13 +83,12 @@ static bool is_sid(const char *name)
                strcasecmp(name, "sIDHistory") == 0;
 }
 
-static void on_value(void *arg, const struct ldap_bytes *attribute, const struct ldap_bytes *value, size_t index)
+static void on_detail_value(void *arg, const struct ldap_bytes *attribute, const struct ldap_bytes *value, size_t index)
 {
         struct ldap_details *d = arg;
         bool range;
         const char *name = configured(d->domain, attribute, &range);
         char text[SID_TEXT_MAX];
-        uint8_t sid[68]; /* the largest: 15 sub-authorities */
 
         (void)index;
         if (ldap_bytes_is(attribute, "sAMAccountType"))
@@ -116,17 +99,13 @@ static void on_value(void *arg, const struct ldap_bytes *attribute, const struct
                 return;
         if (range)
                 d->details.state = DETAILS_TRUNCATED;
-        if (is_sid(name) && value->n <= sizeof sid) {
-                memcpy(sid, value->data, value->n);
-                if (sid_text(text, sid, value->n) == 0)
-                        add(d, name, text, strlen(text));
-                else
-                        d->details.state = DETAILS_TRUNCATED;
-        } else if (strcasecmp(name, "objectGUID") == 0 && ldap_guid_text(text, value->data, value->n) == 0) {
-                add(d, name, text, strlen(text));
-        } else {
+        const bool guid = strcasecmp(name, "objectGUID") == 0;
+        if (!guid && !is_sid(name))
                 add(d, name, value->data, value->n);
-        }
+        else if ((guid ? ldap_guid_text(text, value->data, value->n) : ldap_sid_text(text, value)) == 0)
+                add(d, name, text, strlen(text));
+        else
+                d->details.state = DETAILS_TRUNCATED;
 }
 
 void ldap_details_entry(struct ldap_details *d, const struct ldap_message *m)
@@ -143,7 +122,7 @@ void ldap_details_entry(struct ldap_details *d, const struct ldap_message *m)
                 d->dn[m->name.n] = '\0';
         }
         d->details.state = DETAILS_COMPLETE;
-        if (ldap_entry_each(m, on_value, d) < 0)
+        if (ldap_entry_each(m, on_detail_value, d) < 0)
                 d->failed = true;
 }
 

@@ -43,27 +43,6 @@ int ldap_who_ask(struct buffer *request, int32_t id, const struct domain_config 
         return ldap_encode_read(request, id, "", NULL, attributes);
 }
 
-/* Copies text that is valid UTF-8 without NUL and fits; otherwise out stays as it is. */
-static bool copy_text(char *out, size_t cap, const struct ldap_bytes *value)
-{
-        if (value->n == 0 || value->n >= cap || memchr(value->data, '\0', value->n) ||
-            !utf8_valid(value->data, value->n))
-                return false;
-        memcpy(out, value->data, value->n);
-        out[value->n] = '\0';
-        return true;
-}
-
-static bool copy_sid(char *out, const struct ldap_bytes *value)
-{
-        uint8_t sid[68]; /* the largest: 15 sub-authorities */
-
-        if (value->n > sizeof sid)
-                return false;
-        memcpy(sid, value->data, value->n);
-        return sid_text(out, sid, value->n) == 0;
-}
-
 /* The domain's own groups Domain Users; Domain Computers, Domain Controllers and Read-only Domain Controllers: the
  * primary groups of people, and of computers, managed services included. */
 static void note_group(struct ldap_who *who, const struct ldap_bytes *value)
@@ -73,7 +52,7 @@ static void note_group(struct ldap_who *who, const struct ldap_bytes *value)
         size_t n = end ? (size_t)(end - who->sid) + 1 : 0;
         char group[SID_TEXT_MAX];
 
-        if (n == 0 || !copy_sid(group, value) || strncmp(group, who->sid, n) != 0)
+        if (n == 0 || ldap_sid_text(group, value) < 0 || strncmp(group, who->sid, n) != 0)
                 return;
         who->of_people = who->of_people || strcmp(group + n, "513") == 0;
         for (size_t i = 0; i < sizeof rids / sizeof *rids; i++)
@@ -88,10 +67,10 @@ static void on_rootdse(void *arg, const struct ldap_bytes *attribute, const stru
                 note_group(who, value);
         if (index > 0)
                 return;
-        if (ldap_bytes_is(attribute, "tokenGroups") && !copy_sid(who->sid, value))
+        if (ldap_bytes_is(attribute, "tokenGroups") && ldap_sid_text(who->sid, value) < 0)
                 who->contradicts = true;
         if (ldap_bytes_is(attribute, "msDS-PrincipalName"))
-                copy_text(who->principal, sizeof who->principal, value);
+                ldap_bytes_text(who->principal, sizeof who->principal, value);
 }
 
 void ldap_who_entry(struct ldap_who *who, const struct ldap_message *m)
@@ -101,22 +80,13 @@ void ldap_who_entry(struct ldap_who *who, const struct ldap_message *m)
 }
 
 /* "dn:uid=..." is an authzId (RFC 4513 5.2.1.8); "u:..." names nothing that can be read. */
-static void from_whoami(struct ldap_who *who, const struct ldap_message *m)
-{
-        struct ldap_bytes dn = m->value;
-
-        who->generic = true;
-        if (m->result != 0 || dn.n <= 3 || strncasecmp(dn.data, "dn:", 3) != 0)
-                return;
-        dn.data += 3;
-        dn.n -= 3;
-        copy_text(who->base, sizeof who->base, &dn);
-}
-
 void ldap_who_done(struct ldap_who *who, const struct ldap_message *m)
 {
-        if (m->op == LDAP_OP_EXTENDED)
-                from_whoami(who, m);
+        const bool dn = m->value.n > 3 && strncasecmp(m->value.data, "dn:", 3) == 0;
+
+        who->generic = who->generic || m->op == LDAP_OP_EXTENDED;
+        if (m->op == LDAP_OP_EXTENDED && m->result == 0 && dn)
+                ldap_bytes_text(who->base, sizeof who->base, &(struct ldap_bytes){m->value.data + 3, m->value.n - 3});
         else if (m->op == LDAP_OP_DONE && m->result == 0 && who->sid[0] && !who->contradicts)
                 snprintf(who->base, sizeof who->base, "<SID=%s>", who->sid);
 }
@@ -156,18 +126,18 @@ static void on_account(void *arg, const struct ldap_bytes *attribute, const stru
         } else if (ldap_bytes_is(attribute, "userAccountControl")) {
                 who->control = ldap_number(value);
         } else if (ldap_bytes_is(attribute, "objectSid")) {
-                if (index > 0 || !copy_sid(who->account_sid, value))
+                if (index > 0 || ldap_sid_text(who->account_sid, value) < 0)
                         who->contradicts = true;
         } else if (ldap_bytes_is(attribute, "objectGUID")) {
                 ldap_guid_text(identity->guid, value->data, value->n);
         } else if (ldap_bytes_is(attribute, "entryUUID")) {
-                if (index > 0 || !is_uuid(value) || !copy_text(who->uuid, sizeof who->uuid, value))
+                if (index > 0 || !is_uuid(value) || !ldap_bytes_text(who->uuid, sizeof who->uuid, value))
                         who->contradicts = true;
         } else if (ldap_bytes_is(attribute, "sAMAccountName") ||
                    (ldap_bytes_is(attribute, "uid") && !identity->sam[0])) {
-                copy_text(identity->sam, sizeof identity->sam, value);
+                ldap_bytes_text(identity->sam, sizeof identity->sam, value);
         } else if (ldap_bytes_is(attribute, "userPrincipalName")) {
-                copy_text(identity->upn, sizeof identity->upn, value);
+                ldap_bytes_text(identity->upn, sizeof identity->upn, value);
         }
 }
 
@@ -220,12 +190,6 @@ static enum account_kind kind_of(const struct ldap_who *who)
         return n > 0 || who->of_people ? ACCOUNT_PERSON : ACCOUNT_UNKNOWN;
 }
 
-/* An account that may not read its own entry is still the one that the rootDSE names. */
-static bool is_hidden(const struct ldap_who *who)
-{
-        return !who->generic && who->sid[0] && who->shown == 0 && who->accounts <= 1;
-}
-
 static void from_rootdse(struct identity *identity, const struct ldap_who *who)
 {
         const char *name = strrchr(who->principal, '\\');
@@ -236,21 +200,16 @@ static void from_rootdse(struct identity *identity, const struct ldap_who *who)
                 snprintf(identity->sam, sizeof identity->sam, "%.256s", name + 1);
 }
 
-/* NETBIOS\name of the rootDSE against the account's sAMAccountName; both are the DC's own spelling. */
-static bool principal_agrees(const struct ldap_who *who)
-{
-        const char *name = strrchr(who->principal, '\\');
-
-        return !name || strcasecmp(name + 1, who->identity.sam) == 0;
-}
-
 int ldap_who_identity(struct identity *ret_identity, const struct ldap_who *who, const struct domain_config *domain,
                       const char **ret_why)
 {
         const char *id = who->account_sid[0] ? who->account_sid : who->uuid;
+        const char *name = strrchr(who->principal, '\\'); /* NETBIOS\name of the rootDSE: the DC's own spelling */
+        /* an account that may not read its own entry is still the one that the rootDSE names */
+        const bool hidden = !who->generic && who->sid[0] && who->shown == 0 && who->accounts <= 1;
 
         *ret_why = NULL;
-        if (is_hidden(who) && !who->contradicts) {
+        if (hidden && !who->contradicts) {
                 from_rootdse(ret_identity, who);
                 snprintf(ret_identity->domain, sizeof ret_identity->domain, "%s", domain->name);
                 return 0;
@@ -259,7 +218,8 @@ int ldap_who_identity(struct identity *ret_identity, const struct ldap_who *who,
                 *ret_why = "the account of the bind cannot be read on its own bind";
         else if (who->contradicts || !id[0])
                 *ret_why = "the account has no readable id";
-        else if (!who->generic && (strcmp(who->sid, who->account_sid) != 0 || !principal_agrees(who)))
+        else if (!who->generic &&
+                 (strcmp(who->sid, who->account_sid) != 0 || (name && strcasecmp(name + 1, who->identity.sam) != 0)))
                 *ret_why = "the directory's answers contradict each other";
         if (*ret_why)
                 return -ENOENT;

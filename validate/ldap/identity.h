@@ -36,11 +36,11 @@ void ldap_who_done(struct ldap_who *who, const struct ldap_message *m);
 /* Builds the second: the account. -ENOENT when the first was not answered. */
 int ldap_who_look_up(struct buffer *request, int32_t id, const struct ldap_who *who);
 void ldap_who_account(struct ldap_who *who, const struct ldap_message *m);
-/* 0 and *ret_identity when the answers agree on exactly one account with an id; else -ENOENT and *ret_why. In AD the
- * account need not be able to read its own entry: the rootDSE says who it is, and what it can of its kind. */
 /* The kind by sAMAccountType and userAccountControl ([MS-ADTS] 2.2.15, 2.2.16); 0: not told. */
 enum account_kind ldap_account_kind(uint32_t type, uint32_t control);
 /* A decimal number as LDAP has it; 0 for anything else. */
 uint32_t ldap_number(const struct ldap_bytes *value);
+/* 0 and *ret_identity when the answers agree on exactly one account with an id; else -ENOENT and *ret_why. In AD the
+ * account need not be able to read its own entry: the rootDSE says who it is, and what it can of its kind. */
 int ldap_who_identity(struct identity *ret_identity, const struct ldap_who *who, const struct domain_config *domain,
                       const char **ret_why);

@@ -14,7 +14,6 @@
 
 #include "base/core/cleanup.h"
 #include "base/core/log.h"
-#include "base/core/text.h"
 #include "validate/ldap/details.h"
 #include "validate/ldap/identity.h"
 
@@ -112,16 +111,6 @@ static void send_request(struct ldap_lookup *l, struct buffer *request, int r)
                 finish(l, REASON_LOOKUP_FAILED, "the request could not be built or sent");
 }
 
-static void enter_bind(struct ldap_lookup *l)
-{
-        struct buffer request = BUFFER_SECRET(LDAP_REQUEST_MAX);
-
-        state_set(l, LOOKUP_BIND);
-        send_request(l, &request,
-                     ldap_encode_bind(&request, ldap_conn_next_id(l->conn), l->domain->service_account,
-                                      l->domain->service_password));
-}
-
 static void enter_search(struct ldap_lookup *l)
 {
         static const char *const attributes[] = {"sAMAccountName", "objectSid", "sAMAccountType", "userAccountControl",
@@ -157,13 +146,6 @@ static void next_detail(struct ldap_lookup *l)
                 finish(l, REASON_OK, NULL);
 }
 
-static void enter_details(struct ldap_lookup *l)
-{
-        state_set(l, LOOKUP_DETAILS);
-        l->details = (struct ldap_details){.domain = l->domain, .base = l->base};
-        next_detail(l);
-}
-
 static void bind_done(struct ldap_lookup *l, const struct ldap_message *m)
 {
         const struct ldap_refusal refusal = {.result = m->result,
@@ -174,47 +156,36 @@ static void bind_done(struct ldap_lookup *l, const struct ldap_message *m)
         char why[320];
 
         if (m->op != LDAP_OP_BIND_RESPONSE) {
-                finish(l, REASON_LOOKUP_FAILED, "an answer that is none to a bind");
+                finish(l, REASON_LOOKUP_FAILED, "the DC answers the bind by a message of another kind");
                 return;
         }
         outcome_from_ldap(&outcome, &refusal);
         if (outcome.reason == REASON_OK && l->base[0]) {
-                enter_details(l);
-                return;
-        }
-        if (outcome.reason == REASON_OK) {
+                state_set(l, LOOKUP_DETAILS);
+                l->details = (struct ldap_details){.domain = l->domain, .base = l->base};
+                next_detail(l);
+        } else if (outcome.reason == REASON_OK) {
                 enter_search(l);
-                return;
+        } else {
+                l->found.refused = reason_info(outcome.reason)->verdict == VERDICT_REFUSED;
+                snprintf(why, sizeof why, "the service account's bind: %s (%s)", reason_info(outcome.reason)->id,
+                         outcome.context);
+                finish(l, REASON_LOOKUP_FAILED, why);
         }
-        l->found.refused = reason_info(outcome.reason)->verdict == VERDICT_REFUSED;
-        snprintf(why, sizeof why, "the service account's bind: %s (%s)", reason_info(outcome.reason)->id,
-                 outcome.context);
-        finish(l, REASON_LOOKUP_FAILED, why);
 }
 
-static void on_value(void *arg, const struct ldap_bytes *attribute, const struct ldap_bytes *value, size_t index)
+static void on_found_value(void *arg, const struct ldap_bytes *attribute, const struct ldap_bytes *value, size_t index)
 {
         struct ldap_lookup *l = arg;
-        uint8_t sid[68];
 
-        if (ldap_bytes_is(attribute, "sAMAccountName") && index == 0 && value->n > 0 &&
-            value->n < sizeof l->found.sam && !memchr(value->data, '\0', value->n) &&
-            utf8_valid(value->data, value->n)) {
-                memcpy(l->found.sam, value->data, value->n);
-                l->found.sam[value->n] = '\0';
-        }
+        if (ldap_bytes_is(attribute, "sAMAccountName") && index == 0)
+                ldap_bytes_text(l->found.sam, sizeof l->found.sam, value);
         if (ldap_bytes_is(attribute, "sAMAccountType"))
                 l->type = ldap_number(value);
         if (ldap_bytes_is(attribute, "userAccountControl"))
                 l->control = ldap_number(value);
-        if (!ldap_bytes_is(attribute, "objectSid"))
-                return;
-        if (index > 0 || value->n > sizeof sid) {
+        if (ldap_bytes_is(attribute, "objectSid") && (index > 0 || ldap_sid_text(l->found.sid, value) < 0))
                 l->malformed = true;
-                return;
-        }
-        memcpy(sid, value->data, value->n);
-        l->malformed = l->malformed || sid_text(l->found.sid, sid, value->n) < 0;
 }
 
 static void search_done(struct ldap_lookup *l, const struct ldap_message *m)
@@ -247,7 +218,7 @@ static void on_look_up_message(void *arg, const struct ldap_message *m)
                 ldap_details_done(&l->details, m);
                 next_detail(l);
         } else if (m->op == LDAP_OP_ENTRY) {
-                l->malformed = ldap_entry_each(m, on_value, l) < 0 || l->malformed;
+                l->malformed = ldap_entry_each(m, on_found_value, l) < 0 || l->malformed;
                 l->entries++;
         } else if (m->op != LDAP_OP_REFERENCE) {
                 search_done(l, m);
@@ -268,11 +239,15 @@ static void on_look_up_conn(void *arg, struct ldap_conn *conn, bool used)
         struct ldap_lookup *l = arg;
         struct ldap_conn_user user = {
                 .id = l->id, .on_message = on_look_up_message, .on_lost = on_look_up_lost, .arg = l};
+        struct buffer request = BUFFER_SECRET(LDAP_REQUEST_MAX);
 
         (void)used;
         l->conn = conn;
         ldap_conn_attach(conn, &user);
-        enter_bind(l);
+        state_set(l, LOOKUP_BIND);
+        send_request(l, &request,
+                     ldap_encode_bind(&request, ldap_conn_next_id(l->conn), l->domain->service_account,
+                                      l->domain->service_password));
 }
 
 static void on_look_up_none(void *arg, enum reason reason, const char *why)

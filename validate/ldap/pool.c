@@ -78,15 +78,6 @@ static void list_close(struct conn_list *list)
         }
 }
 
-static void pool_free(struct ldap_pool *pool)
-{
-        list_close(&pool->opening);
-        list_close(&pool->idle);
-        list_close(&pool->busy);
-        free(pool->host);
-        free(pool);
-}
-
 static void domain_free(struct ldap_domain *domain)
 {
         ldap_tls_free(domain->tls);
@@ -104,7 +95,11 @@ struct method_instance *ldap_pools_free(struct method_instance *method)
                 return NULL;
         while ((pool = LIST_FIRST(&pools->pools))) {
                 LIST_REMOVE(pool, link);
-                pool_free(pool);
+                list_close(&pool->opening);
+                list_close(&pool->idle);
+                list_close(&pool->busy);
+                free(pool->host);
+                free(pool);
         }
         while ((domain = LIST_FIRST(&pools->domains))) {
                 LIST_REMOVE(domain, link);
@@ -171,20 +166,11 @@ static struct ldap_pool *pool_new(struct ldap_pools *pools, const struct attempt
         return pool;
 }
 
-/* How long a connection that is opened for this attempt may take. */
-static void set_timeout(struct ldap_conn_target *target, const struct attempt *attempt, uint64_t now)
-{
-        uint32_t ms = attempt->domain->connect_timeout_ms ? attempt->domain->connect_timeout_ms : CONNECT_TIMEOUT_MS;
-
-        if (attempt->patient && attempt->deadline > now + ms)
-                ms = (uint32_t)(attempt->deadline - now);
-        target->timeout_ms = ms;
-}
-
-/* The attempt's address with the domain's port. */
-static void set_address(struct ldap_conn_target *target, const struct attempt *attempt)
+/* The attempt's address with the domain's port, and how long a connection that is opened for it may take. */
+static void set_target(struct ldap_conn_target *target, const struct attempt *attempt, uint64_t now)
 {
         const struct domain_config *domain = attempt->domain;
+        const uint32_t ms = domain->connect_timeout_ms ? domain->connect_timeout_ms : CONNECT_TIMEOUT_MS;
 
         target->address = attempt->address;
         target->address_len = attempt->address_len;
@@ -192,6 +178,9 @@ static void set_address(struct ldap_conn_target *target, const struct attempt *a
                 address_set_port(&target->address, domain->ldap_port ? domain->ldap_port : LDAP_PORT);
         else
                 address_set_port(&target->address, domain->ldaps_port ? domain->ldaps_port : LDAPS_PORT);
+        target->timeout_ms = ms;
+        if (attempt->patient && attempt->deadline > now + ms)
+                target->timeout_ms = (uint32_t)(attempt->deadline - now);
 }
 
 struct ldap_pool *ldap_pool_find(struct ldap_pools *pools, const struct attempt *attempt)
@@ -204,10 +193,8 @@ struct ldap_pool *ldap_pool_find(struct ldap_pools *pools, const struct attempt 
                         break;
         if (!pool)
                 pool = pool_new(pools, attempt);
-        if (pool) {
-                set_address(&pool->target, attempt);
-                set_timeout(&pool->target, attempt, loop_now(pools->loop));
-        }
+        if (pool)
+                set_target(&pool->target, attempt, loop_now(pools->loop));
         return pool;
 }
 
@@ -244,21 +231,8 @@ static void drop_closed(struct ldap_pool *pool)
         }
 }
 
-static void on_open(void *arg, struct ldap_conn *conn);
-static void on_down(void *arg, struct ldap_conn *conn, enum reason reason, const char *why);
-
-static int open_one(struct ldap_pool *pool)
-{
-        struct ldap_conn_events events = {.on_open = on_open, .on_down = on_down, .arg = pool};
-        struct ldap_conn *conn = NULL;
-        int r = ldap_conn_new(&conn, pool->pools->loop, pool->domain->tls, &pool->target, &events);
-
-        if (r < 0)
-                return r;
-        TAILQ_INSERT_TAIL(&pool->opening, ldap_conn_link(conn), entry);
-        pool->n_opening++;
-        return 0;
-}
+static void on_conn_open(void *arg, struct ldap_conn *conn);
+static void on_conn_down(void *arg, struct ldap_conn *conn, enum reason reason, const char *why);
 
 static size_t count(const struct ldap_pool *pool)
 {
@@ -278,9 +252,15 @@ static bool may_open(const struct ldap_pool *pool)
 /* Opens as many connections as there are waiters without one. */
 static void open_more(struct ldap_pool *pool)
 {
-        while (may_open(pool))
-                if (open_one(pool) < 0)
+        struct ldap_conn_events events = {.on_open = on_conn_open, .on_down = on_conn_down, .arg = pool};
+        struct ldap_conn *conn;
+
+        while (may_open(pool)) {
+                if (ldap_conn_new(&conn, pool->pools->loop, pool->domain->tls, &pool->target, &events) < 0)
                         return; /* the waiters have their deadlines */
+                TAILQ_INSERT_TAIL(&pool->opening, ldap_conn_link(conn), entry);
+                pool->n_opening++;
+        }
 }
 
 static void serve(struct ldap_pool *pool)
@@ -293,7 +273,7 @@ static void serve(struct ldap_pool *pool)
         open_more(pool);
 }
 
-static void on_open(void *arg, struct ldap_conn *conn)
+static void on_conn_open(void *arg, struct ldap_conn *conn)
 {
         struct ldap_pool *pool = arg;
         struct ldap_conn_link *link = ldap_conn_link(conn);
@@ -346,7 +326,7 @@ static void fail_waiters(struct ldap_pool *pool, enum reason reason, const char 
         }
 }
 
-static void on_down(void *arg, struct ldap_conn *conn, enum reason reason, const char *why)
+static void on_conn_down(void *arg, struct ldap_conn *conn, enum reason reason, const char *why)
 {
         struct ldap_pool *pool = arg;
 

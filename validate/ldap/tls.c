@@ -122,15 +122,6 @@ static bool is_in_domain(const struct ldap_tls *tls, const char *host)
                strncasecmp(host + label + 1, tls->domain, n - label - 1) == 0;
 }
 
-/* It names the domain, which the CA lets DCs alone do; or it is a KDC's and names the host, and the host is one of this
- * domain by its name or by the configuration: the CA gives such certificates to the KDCs of all its domains, and which
- * host it is may be what forged DNS said. */
-static bool is_of_domain(const struct ldap_tls *tls, const struct ldap_tls_result *result, X509 *cert)
-{
-        return names_host(cert, tls->domain) || (is_kdc(cert) && names_host(cert, result->host) &&
-                                                 (is_listed(tls, result->host) || is_in_domain(tls, result->host)));
-}
-
 static void add_name(struct ldap_tls_result *result, const char *begin, const char *name)
 {
         const size_t at = strlen(result->why);
@@ -139,13 +130,14 @@ static void add_name(struct ldap_tls_result *result, const char *begin, const ch
                  strncmp(name, "*.", 2) == 0 ? " (a wildcard, which never counts)" : "");
 }
 
-/* Appends what the certificate does name, for whoever has to find out whose it is: that is shorter than guessing. */
-static void add_names(struct ldap_tls_result *result, X509 *cert)
+/* Says what the certificate does name, too, for whoever has to find out whose it is: that is shorter than guessing. */
+static int refuse_names(struct ldap_tls_result *result, X509 *cert, const char *why)
 {
         GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
         const char *begin = "; it names ";
         char text[160];
 
+        refuse(result, why);
         for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
                 const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
 
@@ -161,53 +153,40 @@ static void add_names(struct ldap_tls_result *result, X509 *cert)
         if (begin[0] == ';')
                 add_name(result, "; ", "it names no host at all");
         GENERAL_NAMES_free(names);
-}
-
-static int refuse_names(struct ldap_tls_result *result, X509 *cert, const char *why)
-{
-        refuse(result, why);
-        add_names(result, cert);
         return 0;
 }
 
 /* The certificate's own proof, besides its chain. */
 static int check_identity(const struct ldap_tls *tls, struct ldap_tls_result *result, X509 *cert)
 {
+        const char *host = result->host;
+
         switch (tls->identity) {
         case DC_IDENTITY_DOMAIN_SAN:
-                return is_of_domain(tls, result, cert)
-                               ? 1
-                               : refuse_names(result, cert,
-                                              "certificate does not name the domain, and is no KDC's that names "
-                                              "a host of the domain or of dcs");
+                /* It names the domain, which the CA lets DCs alone do; or it is a KDC's and names the host, and the
+                 * host is one of this domain by its name or by the configuration: the CA gives such certificates to
+                 * the KDCs of all its domains, and which host it is may be what forged DNS said. */
+                if (names_host(cert, tls->domain) ||
+                    (is_kdc(cert) && names_host(cert, host) && (is_listed(tls, host) || is_in_domain(tls, host))))
+                        return 1;
+                return refuse_names(result, cert,
+                                    "certificate does not name the domain, and is no KDC's that names a host of the "
+                                    "domain or of dcs");
         case DC_IDENTITY_LIST:
-                if (!is_listed(tls, result->host))
+                if (!is_listed(tls, host))
                         return refuse(result, "the host is not one of dcs, which dc_identity = list asks for");
-                return names_host(cert, result->host)
-                               ? 1
-                               : refuse_names(result, cert, "certificate does not name the host");
+                return names_host(cert, host) ? 1 : refuse_names(result, cert, "certificate does not name the host");
         case DC_IDENTITY_PIN:
                 return pin_matches(tls, cert) ? 1 : refuse(result, "certificate's key is not pinned");
         }
         return refuse(result, "no way to check the certificate is configured");
 }
 
-static const char *identity_text(enum dc_identity identity)
-{
-        switch (identity) {
-        case DC_IDENTITY_DOMAIN_SAN:
-                return "domain-san";
-        case DC_IDENTITY_LIST:
-                return "list";
-        case DC_IDENTITY_PIN:
-                return "pin";
-        }
-        return "?";
-}
-
 /* Shows what was presented, good or not; by handshake, not by sign-in. */
 static void trace_certificate(const struct ldap_tls *tls, const struct ldap_tls_result *result, X509 *cert)
 {
+        static const char *const identities[] = {
+                [DC_IDENTITY_DOMAIN_SAN] = "domain-san", [DC_IDENTITY_LIST] = "list", [DC_IDENTITY_PIN] = "pin"};
         char subject[256] = "", issuer[256] = "", ends[32] = "?";
         struct tm tm;
 
@@ -216,7 +195,7 @@ static void trace_certificate(const struct ldap_tls *tls, const struct ldap_tls_
         if (ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) == 1)
                 strftime(ends, sizeof ends, "%Y-%m-%dT%H:%M:%SZ", &tm);
         log_debug("dc_certificate", KV_S("dc", result->host), KV_S("subject", subject), KV_S("issuer", issuer),
-                  KV_S("ends", ends), KV_S("identity", identity_text(tls->identity)),
+                  KV_S("ends", ends), KV_S("identity", identities[tls->identity]),
                   KV_S("result", result->refused ? result->why : "ok"));
 }
 
@@ -286,16 +265,6 @@ static int refuse_chain(struct ldap_tls_result *result, X509_STORE_CTX *store, X
         return 0;
 }
 
-static int verify(X509_STORE_CTX *store, const struct ldap_tls *tls, struct ldap_tls_result *result, X509 *cert)
-{
-        if (tls->identity != DC_IDENTITY_PIN && X509_verify_cert(store) != 1)
-                return refuse_chain(result, store, cert);
-        if (check_identity(tls, result, cert))
-                return 1;
-        X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
-        return 0;
-}
-
 /* Replaces OpenSSL's verification: 1 good, 0 not. A pinned key needs no chain. */
 static int on_verify(X509_STORE_CTX *store, void *arg)
 {
@@ -307,7 +276,13 @@ static int on_verify(X509_STORE_CTX *store, void *arg)
 
         if (!result || !cert)
                 return 0;
-        good = verify(store, tls, result, cert);
+        if (tls->identity != DC_IDENTITY_PIN && X509_verify_cert(store) != 1) {
+                good = refuse_chain(result, store, cert);
+        } else {
+                good = check_identity(tls, result, cert);
+                if (!good)
+                        X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
+        }
         trace_certificate(tls, result, cert);
         return good;
 }
