@@ -71,15 +71,6 @@ static void end(struct krb_armor *a, uint64_t next_ms)
         loop_timer_in(a->timer, next_ms + loop_jitter(0, next_ms / 10));
 }
 
-/* Nobody answered: soon again. */
-static void missed(struct krb_armor *a, const char *why)
-{
-        snprintf(a->why, sizeof a->why, "%s", why);
-        log_debug("krb_armor", KV_S("domain", a->domain->name), KV_S("result", a->why));
-        end(a, a->retry_ms);
-        a->retry_ms = a->retry_ms * 2 < RETRY_MAX_MS ? a->retry_ms * 2 : RETRY_MAX_MS;
-}
-
 /* Our account was refused, or the answer is none: not soon again. */
 static void refused(struct krb_armor *a, krb5_error_code code)
 {
@@ -168,13 +159,19 @@ static void step(struct krb_armor *a, const uint8_t *reply, size_t n)
 
 static void on_armor_reply(void *arg, const uint8_t *reply, size_t n, const char *why)
 {
-        if (reply)
-                step(arg, reply, n);
-        else
-                missed(arg, why);
+        struct krb_armor *a = arg;
+
+        if (reply) {
+                step(a, reply, n);
+                return;
+        }
+        snprintf(a->why, sizeof a->why, "%s", why); /* nobody answered: soon again */
+        log_debug("krb_armor", KV_S("domain", a->domain->name), KV_S("result", a->why));
+        end(a, a->retry_ms);
+        a->retry_ms = a->retry_ms * 2 < RETRY_MAX_MS ? a->retry_ms * 2 : RETRY_MAX_MS;
 }
 
-static void begin(void *arg)
+static void on_armor_timer(void *arg)
 {
         struct krb_armor *a = arg;
         krb5_context context = a->krb->context;
@@ -220,7 +217,7 @@ int krb_armor_new(struct krb_armor **ret, struct krb *krb, struct krb_domain *do
         snprintf(a->why, sizeof a->why, "it was not asked for yet");
         code = krb_armor_principal(&a->client, krb, domain);
         if (code || krb_courier_new(&a->courier, krb, NULL, on_armor_reply, a) < 0 ||
-            loop_timer_new(&a->timer, krb->loop, NULL, begin, a) < 0) {
+            loop_timer_new(&a->timer, krb->loop, NULL, on_armor_timer, a) < 0) {
                 krb_armor_free(a);
                 return error_fail(err, code ? -EINVAL : -ENOMEM, "domain %s: armor_principal %s: %s", domain->name,
                                   domain->armor_principal,

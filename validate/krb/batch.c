@@ -37,31 +37,18 @@ static unsigned lanes_of(const struct krb_batch_job *job)
         return (unsigned)((job->key_len + KRB_LANE_BLOCK - 1) / KRB_LANE_BLOCK);
 }
 
-static void give_lanes_back(struct krb_batch *b, const struct krb_batch_job *job)
+/* Takes the job out of wherever it is; its lanes are given back. */
+static void take_out(struct krb_batch *b, struct krb_batch_job *job)
 {
-        for (unsigned i = 0; i < lanes_of(job); i++) {
+        for (unsigned i = 0; job->running && i < lanes_of(job); i++) {
                 krb_lane_clear(b->lanes, job->lanes[i]);
                 b->used &= ~(UINT32_C(1) << job->lanes[i]);
         }
-}
-
-/* Takes the job out of wherever it is. */
-static void take_out(struct krb_batch *b, struct krb_batch_job *job)
-{
-        if (job->running)
-                give_lanes_back(b, job);
         if (job->running)
                 TAILQ_REMOVE(&b->running, job, link);
         else if (job->waiting)
                 TAILQ_REMOVE(&b->waiting, job, link);
         job->running = job->waiting = false;
-}
-
-/* Hands out the key. job and batch may be gone afterwards. */
-static void tell(struct krb_batch_job *job, uint8_t *key)
-{
-        job->fn(job->arg, key);
-        wipe(key, KRB_BATCH_KEY_MAX);
 }
 
 static bool free_lanes(const struct krb_batch *b, struct krb_batch_job *job)
@@ -175,8 +162,10 @@ static void on_turn(void *arg)
         if (job)
                 take_out(b, job);
         again(b);
-        if (job)
-                tell(job, key);
+        if (job) {
+                job->fn(job->arg, key); /* job and batch may be gone afterwards */
+                wipe(key, sizeof key);
+        }
 }
 
 void krb_batch_start(struct krb_batch *b, struct krb_batch_job *job)

@@ -75,38 +75,23 @@ int kpasswd_parse(struct kpasswd_reply *ret_reply, const uint8_t *bytes, size_t 
         return 0;
 }
 
-/* AD's rule: three of lower case, upper case, digits, signs and other letters. The user's name, which it must
- * not hold either, isn't looked at. */
-static bool is_complex(const char *text)
-{
-        unsigned kinds = 0;
-
-        for (const char *s = text; *s; s++) {
-                uint8_t c = (uint8_t)*s;
-
-                kinds |= c >= 0x80 ? 16 : islower(c) ? 1 : isupper(c) ? 2 : isdigit(c) ? 4 : 8;
-        }
-        return __builtin_popcount(kinds) >= 3;
-}
-
-static size_t characters(const char *text)
-{
-        size_t n = 0;
-
-        for (; *text; text++)
-                n += ((uint8_t)*text & 0xc0) != 0x80;
-        return n;
-}
-
-/* Which rule of AD's policy the new password breaks, where only one can be. */
+/* Which rule of AD's policy the new password breaks, where only one can be. The complex hold three of lower case, upper
+ * case, digits, signs and other letters; the user's name, which they must not hold either, isn't looked at. */
 static enum reason from_policy(const uint8_t *policy, const char *password)
 {
         uint32_t least = get32(policy + 2), history = get32(policy + 6), properties = get32(policy + 10);
         bool has_age = get32(policy + 22) != 0 || get32(policy + 26) != 0;
+        unsigned kinds = 0, characters = 0;
 
-        if (characters(password) < least)
+        for (const char *s = password; *s; s++) {
+                uint8_t c = (uint8_t)*s;
+
+                kinds |= c >= 0x80 ? 16 : islower(c) ? 1 : isupper(c) ? 2 : isdigit(c) ? 4 : 8;
+                characters += (c & 0xc0) != 0x80;
+        }
+        if (characters < least)
                 return REASON_NEW_PASSWORD_TOO_SHORT;
-        if (properties & POLICY_COMPLEX && !is_complex(password))
+        if (properties & POLICY_COMPLEX && __builtin_popcount(kinds) < 3)
                 return REASON_NEW_PASSWORD_TOO_SIMPLE;
         if (history > 0 && !has_age)
                 return REASON_NEW_PASSWORD_IN_HISTORY;
@@ -123,19 +108,11 @@ static enum reason from_text(const char *text, size_t n)
         return REASON_NEW_PASSWORD_REFUSED;
 }
 
-static const struct outcome_code *code_find(int32_t code)
-{
-        for (size_t i = 0; i < outcome_kpasswd_codes_n; i++)
-                if (outcome_kpasswd_codes[i].code == code)
-                        return &outcome_kpasswd_codes[i];
-        return NULL;
-}
-
 void kpasswd_outcome(struct outcome *out, const uint8_t *answer, size_t n, const struct secret *new_password)
 {
         int32_t code = n >= 2 ? (int32_t)get16(answer) : -1;
-        const struct outcome_code *row = code_find(code);
-        const uint8_t *rest = answer + 2;
+        const struct outcome_code *row = outcome_code_find(outcome_kpasswd_codes, outcome_kpasswd_codes_n, code);
+        const uint8_t *rest = n >= 2 ? answer + 2 : NULL;
 
         out->password_proved = true;
         out->counted = COUNTED_NO;

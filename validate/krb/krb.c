@@ -110,17 +110,6 @@ static long profile_get(void *data, const char *const *names, char ***ret_values
         return 0;
 }
 
-/* krb5_init_context reads KRB5_TRACE even in its secure mode, so the variables go away before. */
-static void environment_forget(void)
-{
-        static const char *const names[] = {"KRB5_CONFIG",    "KRB5_TRACE",         "KRB5CCNAME",
-                                            "KRB5_KTNAME",    "KRB5_CLIENT_KTNAME", "KRB5_KDC_PROFILE",
-                                            "KRB5RCACHENAME", "KRB5RCACHEDIR",      "KRB5RCACHETYPE"};
-
-        for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-                unsetenv(names[i]);
-}
-
 /* Writes "what: libkrb5's sentence" into err. */
 static int fail_krb(struct error *err, krb5_context context, krb5_error_code code, const char *what)
 {
@@ -131,12 +120,17 @@ static int fail_krb(struct error *err, krb5_context context, krb5_error_code cod
         return r;
 }
 
+/* krb5_init_context reads KRB5_TRACE even in its secure mode, so the variables go away before. */
 static krb5_error_code context_new(struct krb *krb)
 {
+        static const char *const variables[] = {"KRB5_CONFIG",    "KRB5_TRACE",         "KRB5CCNAME",
+                                                "KRB5_KTNAME",    "KRB5_CLIENT_KTNAME", "KRB5_KDC_PROFILE",
+                                                "KRB5RCACHENAME", "KRB5RCACHEDIR",      "KRB5RCACHETYPE"};
         struct profile_vtable vtable = {.minor_ver = 1, .get_values = profile_get, .free_values = profile_free};
         krb5_error_code code;
 
-        environment_forget();
+        for (size_t i = 0; i < sizeof variables / sizeof *variables; i++)
+                unsetenv(variables[i]);
         code = (krb5_error_code)profile_init_vtable(&vtable, NULL, &krb->profile);
         if (code)
                 return code;
@@ -353,7 +347,6 @@ static krb5_error_code service_parse(struct krb *krb, struct krb_domain *domain,
 {
         krb5_error_code code;
         char *text = NULL;
-
         bool named = strchr(config->service_principal, '@') != NULL;
 
         code = krb5_parse_name_flags(krb->context, config->service_principal, named ? 0 : KRB5_PRINCIPAL_PARSE_NO_REALM,
@@ -451,44 +444,41 @@ int krb_set_keytab(struct method_instance *method, const struct domain_config *c
         struct krb *krb = (struct krb *)method;
         struct krb_domain *domain = krb_domain_find(krb, config);
         krb5_error_code code;
-        char *old;
+        char *old, *fresh;
+        int r = 0;
 
         if (!domain)
                 return error_fail(err, -ENOENT, "domain %s was never added", config->name);
+        fresh = strdup(keytab);
+        if (!fresh)
+                return error_fail(err, -ENOMEM, "domain %s: out of memory", config->name);
         old = domain->keytab_source;
-        domain->keytab_source = strdup(keytab);
-        code = domain->keytab_source ? krb_domain_reload(krb, domain) : ENOMEM;
-        if (code) {
-                free(domain->keytab_source);
+        domain->keytab_source = fresh;
+        code = krb_domain_reload(krb, domain);
+        if (code) { /* the old keys stay, but it is the new keytab whose contents are told */
+                r = fail_keytab(err, krb, domain, config, code);
                 domain->keytab_source = old;
-                return fail_keytab(err, krb, domain, config, code);
         }
-        free(old);
-        return 0;
+        free(code ? fresh : old);
+        return r;
 }
 
 /*
- * Samba's KDC parses the text inside an enterprise name ("good\0@corp.example" finds good), and AD allows
- * neither character in names, so they never reach a DC of AD. A principal of MIT's may hold anything: it is
- * one component.
+ * Samba's KDC parses the text inside an enterprise name ("good\0@corp.example" finds good), and AD allows neither a
+ * backslash nor a slash in names, so these never reach a DC of AD. A principal of MIT's may hold anything: it is one
+ * component.
  */
-static bool name_fits(const struct domain_config *config, const struct name *name)
-{
-        if (name->user[0] == '\0')
-                return false;
-        return config->directory != DIRECTORY_AD || (!strpbrk(name->user, "\\/") && !strpbrk(name->suffix, "\\/@"));
-}
-
 krb5_error_code krb_principal_new(krb5_principal *ret, krb5_context context, const struct domain_config *config,
                                   const struct name *name)
 {
+        const bool ad = config->directory == DIRECTORY_AD;
         char text[2 * USERNAME_MAX + 2];
         krb5_error_code code;
         int n;
 
-        if (!name_fits(config, name))
+        if (!name->user[0] || (ad && (strpbrk(name->user, "\\/") || strpbrk(name->suffix, "\\/@"))))
                 return KRB5_PARSE_MALFORMED;
-        if (name->form == NAME_UPN && config->directory == DIRECTORY_AD)
+        if (name->form == NAME_UPN && ad)
                 n = snprintf(text, sizeof text, "%s@%s", name->user, name->suffix);
         else
                 n = snprintf(text, sizeof text, "%s", name->user);
@@ -498,7 +488,6 @@ krb5_error_code krb_principal_new(krb5_principal *ret, krb5_context context, con
                                         0);
         if (code)
                 return code;
-        (*ret)->type = name->form == NAME_UPN && config->directory == DIRECTORY_AD ? KRB5_NT_ENTERPRISE_PRINCIPAL
-                                                                                   : KRB5_NT_PRINCIPAL;
+        (*ret)->type = name->form == NAME_UPN && ad ? KRB5_NT_ENTERPRISE_PRINCIPAL : KRB5_NT_PRINCIPAL;
         return 0;
 }

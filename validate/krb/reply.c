@@ -20,23 +20,19 @@
 
 #define CHANGE_LEAST_MS 500 /* with less, a change is not begun */
 
-/* A KDC of AD that finds no account of a name appends a $, and so names a computer's account. */
-static bool is_computers(const char *asked, const struct identity *found)
-{
-        const size_t n = strlen(asked);
-
-        return strlen(found->sam) == n + 1 && found->sam[n] == '$' && strncasecmp(found->sam, asked, n) == 0;
-}
-
 /*
  * A KDC of AD looks for explicit UPNs first, so NETBIOS\\name may find the account whose UPN is name@domain
- * instead of the one whose sAMAccountName is name. Nobody is let in as somebody else.
+ * instead of the one whose sAMAccountName is name; and where it finds no account of a name it appends a $, and so names
+ * a computer's account. Nobody is let in as somebody else.
  */
 static void check_sam(const struct krb_attempt *a, struct outcome *out)
 {
-        if (out->reason != REASON_OK || !a->sam[0] || !out->user.sam[0] || name_same(a->sam, out->user.sam))
+        const char *found = out->user.sam;
+        const size_t n = strlen(a->sam);
+
+        if (out->reason != REASON_OK || !a->sam[0] || !found[0] || name_same(a->sam, found))
                 return;
-        const bool computers = is_computers(a->sam, &out->user);
+        const bool computers = strlen(found) == n + 1 && found[n] == '$' && strncasecmp(found, a->sam, n) == 0;
 
         out->reason = computers ? REASON_NOT_A_USER : REASON_NAME_AMBIGUOUS;
         if (!computers)

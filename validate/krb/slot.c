@@ -11,17 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct krb_kdc *kdc_find(struct krb *krb, const struct sockaddr_storage *address, socklen_t len)
-{
-        struct krb_kdc *kdc;
-
-        TAILQ_FOREACH (kdc, &krb->kdcs, link) {
-                if (kdc->len == len && memcmp(&kdc->address, address, len) == 0)
-                        return kdc;
-        }
-        return NULL;
-}
-
 static struct krb_kdc *kdc_new(struct krb *krb, const struct sockaddr_storage *address, socklen_t len)
 {
         struct krb_kdc *kdc = calloc(1, sizeof *kdc);
@@ -37,8 +26,11 @@ static struct krb_kdc *kdc_new(struct krb *krb, const struct sockaddr_storage *a
 
 int krb_slot_enter(struct krb *krb, struct krb_waiter *w, const struct sockaddr_storage *address, socklen_t len)
 {
-        struct krb_kdc *kdc = kdc_find(krb, address, len);
+        struct krb_kdc *kdc;
 
+        TAILQ_FOREACH (kdc, &krb->kdcs, link)
+                if (kdc->len == len && memcmp(&kdc->address, address, len) == 0)
+                        break;
         if (!kdc)
                 kdc = kdc_new(krb, address, len);
         if (!kdc)
@@ -53,30 +45,22 @@ int krb_slot_enter(struct krb *krb, struct krb_waiter *w, const struct sockaddr_
         return 1;
 }
 
-/* Gives a slot that came free to whoever waits longest; it goes on from the loop, by its timer. */
-static void grant_next(struct krb_kdc *kdc)
-{
-        struct krb_waiter *next = TAILQ_FIRST(&kdc->waiting);
-
-        if (!next)
-                return;
-        TAILQ_REMOVE(&kdc->waiting, next, link);
-        next->holds = true;
-        kdc->busy++;
-        loop_timer_in(next->timer, 0);
-}
-
+/* A slot that came free goes to whoever waits longest, who goes on from the loop, by its timer. */
 void krb_slot_leave(struct krb *krb, struct krb_waiter *w)
 {
         struct krb_kdc *kdc = w->kdc;
+        struct krb_waiter *next;
 
         if (!kdc)
                 return;
-        if (w->holds) {
-                kdc->busy--;
-                grant_next(kdc);
-        } else {
+        if (!w->holds) {
                 TAILQ_REMOVE(&kdc->waiting, w, link);
+        } else if ((next = TAILQ_FIRST(&kdc->waiting))) {
+                TAILQ_REMOVE(&kdc->waiting, next, link);
+                next->holds = true;
+                loop_timer_in(next->timer, 0);
+        } else {
+                kdc->busy--;
         }
         w->kdc = NULL;
         w->holds = false;

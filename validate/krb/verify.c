@@ -53,23 +53,19 @@ static krb5_error_code open_ticket(struct krb *krb, struct krb_domain *domain, k
         return krb5_server_decrypt_ticket_keytab(krb->context, domain->keytab, ticket);
 }
 
-static bool same_key(const krb5_keyblock *a, const krb5_keyblock *b)
-{
-        return a->enctype == b->enctype && a->length == b->length &&
-               equal_const_time(a->contents, b->contents, a->length);
-}
-
 /* The opened ticket must be the one that the reply spoke of, fresh, and for our service. NULL when it is. */
 static const char *ticket_flaw(struct krb *krb, const struct krb_domain *domain, const krb5_creds *creds,
                                const krb5_ticket *ticket)
 {
         const krb5_enc_tkt_part *part = ticket->enc_part2;
+        const krb5_keyblock *theirs = part->session, *told = &creds->keyblock;
         krb5_timestamp now;
         int64_t age;
 
         if (!krb5_principal_compare(krb->context, ticket->server, domain->service))
                 return "the ticket is for another service";
-        if (!same_key(part->session, &creds->keyblock))
+        if (theirs->enctype != told->enctype || theirs->length != told->length ||
+            !equal_const_time(theirs->contents, told->contents, told->length))
                 return "the ticket and the KDC's reply have different session keys";
         if (!krb5_principal_compare(krb->context, part->client, creds->client))
                 return "the ticket and the KDC's reply name different clients";
@@ -123,24 +119,13 @@ static int pac_buffer(struct krb *krb, krb5_pac pac, krb5_ui_4 type, struct iden
         return r;
 }
 
-/* LOGON_INFO must name the same account: through a trust it alone is filtered ([MS-PAC] 4.1.2.2), and it alone says of
- * which kind the account is. */
-static int check_logon(struct krb *krb, krb5_pac pac, struct identity *user)
-{
-        struct identity logon = {0};
-
-        if (pac_buffer(krb, pac, PAC_LOGON_INFO, &logon) < 0 || strcmp(logon.id, user->id) != 0)
-                return -EBADMSG;
-        user->kind = logon.kind;
-        return 0;
-}
-
-/* Reads who it is from a PAC whose signature is checked first. */
+/* Reads who it is from a PAC whose signature is checked first. LOGON_INFO must name the same account: through a trust
+ * it alone is filtered ([MS-PAC] 4.1.2.2), and it alone says of which kind the account is. */
 static void identity_from_pac(struct krb *krb, const struct krb_domain *domain, const krb5_ticket *ticket, krb5_pac pac,
                               struct outcome *out)
 {
         krb5_error_code code = pac_verify(krb, domain, pac, ticket);
-        struct identity user = {0};
+        struct identity user = {0}, logon = {0};
         int r;
 
         if (code) {
@@ -149,10 +134,13 @@ static void identity_from_pac(struct krb *krb, const struct krb_domain *domain, 
                 return;
         }
         r = pac_buffer(krb, pac, PAC_UPN_DNS_INFO, &user);
-        if (r == -ENOENT)
+        if (r == -ENOENT) {
                 r = pac_buffer(krb, pac, PAC_LOGON_INFO, &user);
-        else if (r == 0)
-                r = check_logon(krb, pac, &user);
+        } else if (r == 0) {
+                if (pac_buffer(krb, pac, PAC_LOGON_INFO, &logon) < 0 || strcmp(logon.id, user.id) != 0)
+                        r = -EBADMSG;
+                user.kind = logon.kind;
+        }
         if (r < 0 || user.id[0] == '\0') {
                 fail(out, REASON_NO_IDENTITY, r == -EBADMSG ? "the PAC is malformed" : "the PAC holds no SID");
                 return;

@@ -13,8 +13,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/core/secret.h"
-
 #define READ_CHUNK 4096
 
 struct krb_wire {
@@ -57,8 +55,8 @@ int krb_wire_new(struct krb_wire **ret, struct loop *loop, const char *id, krb_w
         wire->fn = fn;
         wire->arg = arg;
         wire->fd = -1;
-        wire->out = BUFFER(KRB_REPLY_MAX);
-        wire->in = BUFFER(KRB_REPLY_MAX + 4 + READ_CHUNK);
+        wire->out = BUFFER_WIPED(KRB_REPLY_MAX);
+        wire->in = BUFFER_WIPED(KRB_REPLY_MAX + 4 + READ_CHUNK);
         snprintf(wire->id, sizeof wire->id, "%s", id ? id : "");
         *ret = wire;
         return 0;
@@ -71,10 +69,6 @@ struct krb_wire *krb_wire_free(struct krb_wire *wire)
         wire->io = loop_io_free(wire->io);
         if (wire->fd >= 0)
                 close(wire->fd);
-        if (wire->out.data)
-                wipe(wire->out.data, wire->out.len);
-        if (wire->in.data)
-                wipe(wire->in.data, wire->in.len);
         buffer_free(&wire->out);
         buffer_free(&wire->in);
         free(wire);
@@ -146,7 +140,7 @@ static void on_writable(struct krb_wire *wire)
                 loop_io_set(wire->io, LOOP_READ);
 }
 
-static void on_event(void *arg, int fd, int events)
+static void on_kdc_socket(void *arg, int fd, int events)
 {
         struct krb_wire *wire = arg;
 
@@ -169,20 +163,15 @@ static void on_event(void *arg, int fd, int events)
                 on_readable(wire);
 }
 
-static int put_request(struct krb_wire *wire, const void *request, size_t n)
-{
-        uint8_t prefix[4] = {(uint8_t)(n >> 24), (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n};
-        int r = buffer_append(&wire->out, prefix, sizeof prefix);
-
-        return r < 0 ? r : buffer_append(&wire->out, request, n);
-}
-
 int krb_wire_send(struct krb_wire *wire, const struct sockaddr_storage *address, socklen_t len, const void *request,
                   size_t n)
 {
         static const int on = 1;
-        int r = put_request(wire, request, n);
+        const uint8_t prefix[4] = {(uint8_t)(n >> 24), (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n};
+        int r = buffer_append(&wire->out, prefix, sizeof prefix);
 
+        if (r == 0)
+                r = buffer_append(&wire->out, request, n);
         if (r < 0)
                 return r;
         wire->started = loop_now(wire->loop);
@@ -192,5 +181,6 @@ int krb_wire_send(struct krb_wire *wire, const struct sockaddr_storage *address,
         (void)setsockopt(wire->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         if (connect(wire->fd, (const struct sockaddr *)address, len) < 0 && errno != EINPROGRESS)
                 return -errno;
-        return loop_io_new(&wire->io, wire->loop, wire->id[0] ? wire->id : NULL, wire->fd, LOOP_WRITE, on_event, wire);
+        return loop_io_new(&wire->io, wire->loop, wire->id[0] ? wire->id : NULL, wire->fd, LOOP_WRITE, on_kdc_socket,
+                           wire);
 }

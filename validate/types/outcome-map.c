@@ -48,7 +48,7 @@ static const struct outcome_cause *cause_by_ntstatus(uint32_t status)
         return NULL;
 }
 
-static const struct outcome_code *named_find(const struct outcome_code *rows, size_t n, int32_t code)
+const struct outcome_code *outcome_code_find(const struct outcome_code *rows, size_t n, int32_t code)
 {
         for (size_t i = 0; i < n; i++)
                 if (rows[i].code == code)
@@ -138,7 +138,7 @@ void outcome_from_ldap(struct outcome *out, const struct ldap_refusal *refusal)
                 invalid_credentials(out, refusal);
                 return;
         }
-        row = named_find(outcome_ldap_results, outcome_ldap_results_n, result);
+        row = outcome_code_find(outcome_ldap_results, outcome_ldap_results_n, result);
         set(out, row ? row->reason : REASON_DC_ERROR, false, COUNTED_UNKNOWN);
         snprintf(out->context, sizeof out->context, "LDAP result %d (%s)", result,
                  row ? row->name : "not a result this program knows");
@@ -210,7 +210,7 @@ static void from_krb_cause(struct outcome *out, const struct outcome_cause *caus
 void outcome_from_krb(struct outcome *out, const struct krb_refusal *refusal)
 {
         int32_t code = refusal->code;
-        const struct outcome_code *row = named_find(outcome_krb_errors, outcome_krb_errors_n, code);
+        const struct outcome_code *row = outcome_code_find(outcome_krb_errors, outcome_krb_errors_n, code);
         const struct outcome_cause *cause = NULL;
         const char *name = row ? row->name : "not a code this program knows";
 

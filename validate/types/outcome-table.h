@@ -30,6 +30,9 @@ struct outcome_code {
         const char *name;
 };
 
+/* The row of a code among n; NULL: there is none. */
+const struct outcome_code *outcome_code_find(const struct outcome_code *rows, size_t n, int32_t code);
+
 extern const struct reason_info outcome_reasons[REASON_MAX];
 extern const struct outcome_cause outcome_causes[];
 extern const size_t outcome_causes_n;
