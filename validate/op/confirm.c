@@ -35,7 +35,7 @@ static void add_context(struct outcome *out, const char *what, const struct outc
 }
 
 /* The bind's answer takes the first one's place; the first one's codes stay beside it. */
-static void take(struct outcome *out, const struct outcome *ldap)
+static void take_answer(struct outcome *out, const struct outcome *ldap)
 {
         out->reason = ldap->reason;
         out->password_proved = ldap->password_proved;
@@ -45,12 +45,6 @@ static void take(struct outcome *out, const struct outcome *ldap)
         out->ldap_data = ldap->ldap_data;
 }
 
-/* Whether the bind shows that the password is right. */
-static bool shows_right(const struct outcome *ldap)
-{
-        return ldap->password_proved || reason_info(ldap->reason)->verdict == VERDICT_ACCEPTED;
-}
-
 /* Both answers in one, of which the first may have counted as well, but for unasked. */
 static void weigh(struct outcome *out, const struct outcome *ldap, bool unasked)
 {
@@ -58,16 +52,16 @@ static void weigh(struct outcome *out, const struct outcome *ldap, bool unasked)
         bool same = ldap->reason == out->reason;
 
         out->counted = COUNTED_UNKNOWN;
-        if (out->claim == CLAIM_RIGHT && shows_right(ldap)) {
+        if (out->claim == CLAIM_RIGHT && (ldap->password_proved || verdict == VERDICT_ACCEPTED)) {
                 out->password_proved = true;
                 out->counted = COUNTED_NO;
                 add_context(out, "the old password is right by LDAPS, too", &(struct outcome){0});
         } else if (verdict == VERDICT_REFUSED && ldap->password_proved) {
-                take(out, ldap);
+                take_answer(out, ldap);
                 out->counted = same ? COUNTED_NO : COUNTED_UNKNOWN;
                 add_context(out, same ? "confirmed over LDAPS: " : "over LDAPS: ", ldap);
         } else if (verdict == VERDICT_REFUSED && !same) {
-                take(out, ldap);
+                take_answer(out, ldap);
                 add_context(out, "over LDAPS: ", ldap);
         } else if (verdict == VERDICT_ACCEPTED) {
                 add_context(out, "not confirmed: by LDAPS the account may sign in", &(struct outcome){0});

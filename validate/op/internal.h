@@ -1,5 +1,5 @@
 /*
- * What validate.c (domains, DCs, readiness) and validate-op.c (the life of one operation) share.
+ * What validate.c (domains, DCs, readiness) and operation.c (the life of one operation) share.
  */
 #pragma once
 

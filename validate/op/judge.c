@@ -15,12 +15,6 @@ static void deny(struct outcome *out, enum reason reason)
         out->details = (struct account_details){0};
 }
 
-/* The domain that the account must be of; n_domains: the operation has none. */
-static size_t domain_of(const struct validate_op *op)
-{
-        return op->domain ? (size_t)(op->domain - op->v->config->domains) : op->v->config->n_domains;
-}
-
 static void judge_sid(struct validate_op *op, size_t i, struct outcome *out)
 {
         struct validate *v = op->v;
@@ -45,12 +39,6 @@ static void judge_sid(struct validate_op *op, size_t i, struct outcome *out)
                          sid_source_text(known.source));
 }
 
-/* Whether the service account may be asked of which kind the account is. */
-static bool can_look_up(const struct validate_op *op)
-{
-        return op->domain->service_account && op->domain->service_password && domain_has_ldaps(op->domain);
-}
-
 void op_judge_kind(struct outcome *out, const char *why)
 {
         if (out->user.kind == ACCOUNT_PERSON)
@@ -64,16 +52,18 @@ void op_judge_kind(struct outcome *out, const char *why)
 
 void op_judge(struct validate_op *op, struct outcome *out)
 {
-        size_t i = domain_of(op);
+        const struct domain_config *domain = op->domain; /* that the account must be of */
 
-        if (i >= op->v->config->n_domains)
+        if (!domain)
                 return;
+        const size_t i = (size_t)(domain - op->v->config->domains);
         if (out->domain_sid[0])
                 validate_sid_told(op->v, i, out->domain_sid);
-        if (out->reason != REASON_OK || op->domain->directory != DIRECTORY_AD)
+        if (out->reason != REASON_OK || domain->directory != DIRECTORY_AD)
                 return;
         judge_sid(op, i, out);
-        if (out->reason == REASON_OK && (out->user.kind != ACCOUNT_UNKNOWN || !can_look_up(op)))
+        const bool can_look_up = domain->service_account && domain->service_password && domain_has_ldaps(domain);
+        if (out->reason == REASON_OK && (out->user.kind != ACCOUNT_UNKNOWN || !can_look_up))
                 op_judge_kind(out, "its own bind tells nothing of it, and no service_account may look");
 }
 

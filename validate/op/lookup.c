@@ -58,25 +58,21 @@ static void found_account(struct validate_op *op, const struct method_found *fou
         op_looked_up(op, REASON_OK);
 }
 
-/* Without an alternate id the reasons are those of any name. */
-static enum reason reason_of(const struct validate_op *op, enum reason reason)
-{
-        if (op->name.alternate)
-                return reason;
-        return reason == REASON_ALIAS_UNKNOWN     ? REASON_UNKNOWN_USER
-               : reason == REASON_ALIAS_AMBIGUOUS ? REASON_NAME_AMBIGUOUS
-                                                  : reason;
-}
-
 static void lookup_found(struct validate_op *op, const struct method_found *found)
 {
+        enum reason reason = found->reason;
+
+        if (!op->name.alternate) /* the reasons are those of any name */
+                reason = reason == REASON_ALIAS_UNKNOWN     ? REASON_UNKNOWN_USER
+                         : reason == REASON_ALIAS_AMBIGUOUS ? REASON_NAME_AMBIGUOUS
+                                                            : reason;
         if (found->reason == REASON_OK) {
                 found_account(op, found);
         } else if (found->reason == REASON_ALIAS_UNKNOWN || found->reason == REASON_ALIAS_AMBIGUOUS ||
                    found->reason == REASON_LOOKUP_FAILED) {
                 snprintf(op->out.dc, sizeof op->out.dc, "%s", dc_host(op->lookup.dc));
                 leave_dc(op);
-                fail(op, reason_of(op, found->reason), found->context);
+                fail(op, reason, found->context);
         } else {
                 missed(op, found);
         }

@@ -10,21 +10,16 @@
 
 const bool validate_scripted = false;
 
-static bool wants_kerberos(const struct validate_config *config)
-{
-        for (size_t i = 0; i < config->n_domains; i++)
-                if (config->domains[i].methods[0] == METHOD_KRB5 || config->domains[i].password_change)
-                        return true;
-        return false;
-}
-
 int validate_new(struct validate **ret_v, struct loop *loop, const struct validate_config *config,
                  validate_ready_fn *on_ready, void *arg, struct error *err)
 {
         struct method_instance *methods[METHODS] = {0};
         struct krb *krb = NULL;
-        int r = wants_kerberos(config) ? krb_new(&krb, loop, err) : 0;
+        bool kerberos = false;
 
+        for (size_t i = 0; i < config->n_domains; i++)
+                kerberos |= config->domains[i].methods[0] == METHOD_KRB5 || config->domains[i].password_change;
+        int r = kerberos ? krb_new(&krb, loop, err) : 0;
         if (r < 0)
                 return r;
         methods[METHOD_KRB5] = krb ? &krb->method : NULL;

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/core/cleanup.h"
 #include "base/core/log.h"
 #include "validate/op/internal.h"
 
@@ -49,14 +50,6 @@ static void try_clear(struct op_try *t)
         *t = (struct op_try){.op = t->op};
 }
 
-static bool any_running(const struct validate_op *op)
-{
-        for (size_t i = 0; i < OP_TRIES; i++)
-                if (op->tries[i].dc)
-                        return true;
-        return false;
-}
-
 /* Whether an attempt runs, beyond looking an address up. */
 static bool op_is_asking(const struct validate_op *op)
 {
@@ -66,20 +59,14 @@ static bool op_is_asking(const struct validate_op *op)
         return false;
 }
 
-/* Whether it waits for an account that the KDC told: it asks again by itself, each time the KDC, too. */
-static bool is_pausing(const struct validate_op *op)
-{
-        return op->state == OP_WAITING && op->stop == GUARD_WAIT;
-}
-
-/* A place with the guard came free: who waits for one of this account asks again; of those that pause only where
- * pausing. */
+/* A place with the guard came free: who waits for one of this account asks again. Those that wait for an account that
+ * the KDC told ask again by themselves, each time the KDC, too: they are woken only where pausing. */
 static void wake_waiting(struct validate *v, const struct guard_ticket *ticket, bool pausing)
 {
         struct validate_op *op;
 
         TAILQ_FOREACH (op, &v->ops, link)
-                if (op->state == OP_WAITING && (pausing || !is_pausing(op)) && guard_same(&op->ticket, ticket))
+                if (op->state == OP_WAITING && (pausing || op->stop != GUARD_WAIT) && guard_same(&op->ticket, ticket))
                         loop_timer_in(op->timer, 0);
 }
 
@@ -147,7 +134,6 @@ static void finish_failed(struct validate_op *op, enum reason reason, enum count
 }
 
 static bool try_next(struct validate_op *op);
-static void ask_first(struct validate_op *op);
 static void resolve(struct op_try *t);
 static void finish_changed(struct validate_op *op, const struct outcome *outcome);
 
@@ -165,6 +151,7 @@ static void note(const struct op_try *t, const struct outcome *outcome)
 static void try_missed(struct op_try *t, const struct outcome *outcome)
 {
         struct validate_op *op = t->op;
+        bool running = false;
 
         note(t, outcome);
         if (op->changed) {
@@ -180,7 +167,9 @@ static void try_missed(struct op_try *t, const struct outcome *outcome)
         try_clear(t);
         if (loop_now(op->v->loop) < op->deadline)
                 try_next(op);
-        if (!any_running(op))
+        for (size_t i = 0; i < OP_TRIES; i++)
+                running |= op->tries[i].dc != NULL;
+        if (!running)
                 op_finish(op);
 }
 
@@ -191,18 +180,6 @@ static void try_unresolved(struct op_try *t, const char *why)
         snprintf(outcome.dc, sizeof outcome.dc, "%s", dc_host(t->dc));
         snprintf(outcome.context, sizeof outcome.context, "%.80s: %.120s", dc_host(t->dc), why);
         try_missed(t, &outcome);
-}
-
-/* The password was changed: the verdict is that of a sign-in with the new one, at the same DC. */
-static void sign_in_changed(struct op_try *t)
-{
-        struct validate_op *op = t->op;
-
-        secret_free(op->password);
-        op->password = op->new_password;
-        op->new_password = NULL;
-        op->changed = true;
-        resolve(t);
 }
 
 /* What a sign-in after a change came to. */
@@ -274,19 +251,13 @@ static bool on_told(void *arg, const uint8_t *salt, size_t n)
         return !op->stopped;
 }
 
-/* A DC with the password gets longer before it is suspected: a probe costs it little, but not nothing. */
-static uint32_t committed_patience_ms(const struct dc *dc)
-{
-        uint32_t ms = 2 * dc_patience_ms(dc);
-
-        return ms < COMMITTED_PATIENCE_MAX_MS ? ms : COMMITTED_PATIENCE_MAX_MS;
-}
-
-/* The password is about to go to this DC: from now on there is no other. */
+/* The password is about to go to this DC: from now on there is no other. It gets longer before it is suspected: a probe
+ * costs it little, but not nothing. */
 static void on_commit(void *arg)
 {
         struct op_try *t = arg;
         struct validate_op *op = t->op;
+        uint32_t patience = 2 * dc_patience_ms(t->dc);
 
         op->committed = t;
         op->ticket.sent = true;
@@ -295,7 +266,7 @@ static void on_commit(void *arg)
                 if (&op->tries[i] != t)
                         try_clear(&op->tries[i]);
         loop_timer_at(op->timer, op->deadline + BACKSTOP_MS);
-        loop_timer_in(op->pace, committed_patience_ms(t->dc));
+        loop_timer_in(op->pace, patience < COMMITTED_PATIENCE_MAX_MS ? patience : COMMITTED_PATIENCE_MAX_MS);
         dc_asked(t->dc);
 }
 
@@ -313,7 +284,10 @@ static void on_attempt(void *arg, const struct outcome *seen, bool left)
         op_judge(op, outcome);
         if (outcome->reason == REASON_PASSWORD_CHANGED && op->new_password) {
                 op->change_proved = outcome->password_proved;
-                sign_in_changed(t);
+                secret_free(op->password); /* the verdict is that of a sign-in with the new one, at the same DC */
+                op->password = steal(op->new_password);
+                op->changed = true;
+                resolve(t);
                 return;
         }
         if (op->changed) {
@@ -429,7 +403,7 @@ static bool try_next(struct validate_op *op)
         return true;
 }
 
-/* Asks the guard for leave first. */
+/* Asks the guard for leave, then the first DC; where none can be asked, says why not. */
 static void enter(struct validate_op *op)
 {
         struct validate *v = op->v;
@@ -439,7 +413,12 @@ static void enter(struct validate_op *op)
         answer = guard_enter(v->guard, &op->ticket, &op->name, op->password, loop_now(v->loop), &op->out.retry_after);
         switch (answer) {
         case GUARD_GO:
-                ask_first(op);
+                loop_timer_at(op->timer, op->deadline);
+                if (try_next(op))
+                        return;
+                dcs_explain(op->dcs, &op->out);
+                op->out.counted = COUNTED_NO;
+                op_finish(op);
                 return;
         case GUARD_WAIT:
                 state_set(op, OP_WAITING);
@@ -452,13 +431,6 @@ static void enter(struct validate_op *op)
         }
 }
 
-static void look_up(struct validate_op *op)
-{
-        state_set(op, OP_LOOKING_UP);
-        loop_timer_at(op->timer, op->deadline);
-        op_lookup_start(op);
-}
-
 void op_looked_up(struct validate_op *op, enum reason reason)
 {
         op->out.reason = reason;
@@ -466,25 +438,6 @@ void op_looked_up(struct validate_op *op, enum reason reason)
                 enter(op);
         else
                 op_finish(op);
-}
-
-/* The first DC; where none can be asked, why not. */
-static void ask_first(struct validate_op *op)
-{
-        loop_timer_at(op->timer, op->deadline);
-        if (try_next(op))
-                return;
-        dcs_explain(op->dcs, &op->out);
-        op->out.counted = COUNTED_NO;
-        op_finish(op);
-}
-
-/* Has every DC that an attempt waits for probed. */
-static void suspect_all(struct validate_op *op)
-{
-        for (size_t i = 0; i < OP_TRIES; i++)
-                if (op->tries[i].run)
-                        dc_suspect(op->tries[i].dc);
 }
 
 /* The DC takes longer than it should: another is prepared beside it (the first that is ready gets the
@@ -498,7 +451,9 @@ static void on_pace(void *arg)
                 dc_suspect(op->committed->dc);
                 loop_timer_in(op->pace, DC_SUSPECT_MS);
         } else if (op->state == OP_PREPARING) {
-                suspect_all(op);
+                for (size_t i = 0; i < OP_TRIES; i++)
+                        if (op->tries[i].run)
+                                dc_suspect(op->tries[i].dc);
                 if (!try_next(op))
                         loop_timer_in(op->pace, DC_SUSPECT_MS); /* one may come back meanwhile */
         }
@@ -510,14 +465,17 @@ static void on_op_timer(void *arg)
 
         switch (op->state) {
         case OP_NEW:
-                if (op->answered)
+                if (op->answered) {
                         op_finish(op);
-                else if (loop_now(op->v->loop) >= op->deadline)
+                } else if (loop_now(op->v->loop) >= op->deadline) {
                         finish_failed(op, REASON_DEADLINE, COUNTED_NO, "no time was left when it started");
-                else if (op->name.alternate || fast_bind(op))
-                        look_up(op);
-                else
+                } else if (!op->name.alternate && !fast_bind(op)) {
                         enter(op);
+                } else {
+                        state_set(op, OP_LOOKING_UP);
+                        loop_timer_at(op->timer, op->deadline);
+                        op_lookup_start(op);
+                }
                 return;
         case OP_LOOKING_UP:
                 finish_failed(op, REASON_DEADLINE, COUNTED_NO, "the search for the account took all of the time");

@@ -8,26 +8,18 @@
 
 #define KDC_PORT 88
 
-/* The domain whose realm this is, or n_domains. */
-static size_t find_realm(const struct validate *v, const char *realm)
-{
-        size_t i = 0;
-
-        while (i < v->config->n_domains &&
-               (!v->config->domains[i].realm || strcasecmp(v->config->domains[i].realm, realm) != 0))
-                i++;
-        return i;
-}
-
 int validate_kdc_of(void *arg, const char *realm, unsigned nth, struct sockaddr_storage *ret_address,
                     socklen_t *ret_len)
 {
         struct validate *v = arg;
-        size_t i = find_realm(v, realm);
+        const struct domain_config *domains = v->config->domains;
+        size_t i = 0;
         struct dns_address address;
         uint32_t tried = 0;
         struct dc *dc = NULL;
 
+        while (i < v->config->n_domains && (!domains[i].realm || strcasecmp(domains[i].realm, realm) != 0))
+                i++;
         if (i >= v->config->n_domains)
                 return -ENOENT;
         for (unsigned k = 0; k <= nth; k++) {
@@ -41,6 +33,6 @@ int validate_kdc_of(void *arg, const char *realm, unsigned nth, struct sockaddr_
                 return -EHOSTUNREACH;
         *ret_address = address.storage;
         *ret_len = address.len;
-        address_set_port(ret_address, v->config->domains[i].kdc_port ? v->config->domains[i].kdc_port : KDC_PORT);
+        address_set_port(ret_address, domains[i].kdc_port ? domains[i].kdc_port : KDC_PORT);
         return 0;
 }

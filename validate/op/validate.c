@@ -1,7 +1,7 @@
 /*
  * A validator: its domains, their DCs and methods, and whether they can be served.
  *
- * It owns what operations share. It decides no sign-in (validate-op.c) and speaks no protocol.
+ * It owns what operations share. It decides no sign-in (operation.c) and speaks no protocol.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -77,27 +77,20 @@ static int domain_start(struct validate *v, size_t i, struct error *err)
         return r < 0 ? error_fail(err, r, "domain %s: out of memory", domain->name) : 0;
 }
 
-/* The configuration's numbers, or what is sane where it has none. */
-static struct guard_config guard_config_of(const struct validate_config *config)
+static int fill(struct validate *v, const struct validate_config *config, struct error *err)
 {
         struct guard_config guard = config->guard;
+        const size_t n = config->n_domains ? config->n_domains : 1;
+        int r;
 
         guard.failures = guard.failures ? guard.failures : GUARD_FAILURES;
         guard.window_ms = guard.window_ms ? guard.window_ms : GUARD_WINDOW_MS;
         guard.repeat_ms = guard.repeat_ms ? guard.repeat_ms : GUARD_REPEAT_MS;
-        return guard;
-}
-
-static int fill(struct validate *v, const struct validate_config *config, struct error *err)
-{
-        struct guard_config guard = guard_config_of(config);
-        int r;
-
         v->config = config;
-        v->dcs = calloc(config->n_domains ? config->n_domains : 1, sizeof(struct dcs *));
-        v->lookup_from = calloc(config->n_domains ? config->n_domains : 1, sizeof *v->lookup_from);
-        v->discover = calloc(config->n_domains ? config->n_domains : 1, sizeof(struct discover *));
-        v->learners = calloc(config->n_domains ? config->n_domains : 1, sizeof(struct sid_learner *));
+        v->dcs = calloc(n, sizeof(struct dcs *));
+        v->lookup_from = calloc(n, sizeof *v->lookup_from);
+        v->discover = calloc(n, sizeof(struct discover *));
+        v->learners = calloc(n, sizeof(struct sid_learner *));
         if (!v->learners || !v->dcs || !v->discover || !v->lookup_from ||
             domain_sids_new(&v->sids, v->config->domains, v->config->n_domains) < 0 ||
             loop_timer_new(&v->ready_timer, v->loop, NULL, on_ready_timer, v) < 0 || guard_new(&v->guard, &guard) < 0)
