@@ -74,11 +74,6 @@ static int append_escaped(struct buffer *filter, const char *value)
         return r;
 }
 
-static long long unix_time(long long filetime)
-{
-        return filetime <= 0 || filetime >= NEVER_AT_LEAST ? 0 : filetime / FILETIME_S - FILETIME_EPOCH_S;
-}
-
 static void put_text(json_t *object, const char *key, const struct reading *d, LDAPMessage *entry,
                      const char *attribute)
 {
@@ -91,10 +86,13 @@ static void put_text(json_t *object, const char *key, const struct reading *d, L
 static void put_number(json_t *object, const char *key, const struct reading *d, LDAPMessage *entry,
                        const char *attribute, bool is_time)
 {
-        const long long n = reading_number(d, entry, attribute, -1);
+        long long n = reading_number(d, entry, attribute, -1);
 
-        if (n >= 0)
-                (void)json_object_set_new(object, key, json_integer(is_time ? unix_time(n) : n));
+        if (n < 0)
+                return;
+        if (is_time) /* 0: never */
+                n = n == 0 || n >= NEVER_AT_LEAST ? 0 : n / FILETIME_S - FILETIME_EPOCH_S;
+        (void)json_object_set_new(object, key, json_integer(n));
 }
 
 /* ---- the domain controller ---- */

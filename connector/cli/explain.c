@@ -184,19 +184,6 @@ static void not_found(struct cli *cli, const char *what, const json_t *answer)
                         what, reach.data, ID_BEGINNING_MIN);
 }
 
-static void which_one(struct cli *cli, const char *what, const json_t *ids)
-{
-        json_t *id;
-        size_t i;
-
-        (void)cli_error(cli, "the ids of several sign-ins begin with '%s'; give more of it:", what);
-        json_array_foreach (ids, i, id) {
-                (void)fputs("  ", stderr);
-                cli_print_text(stderr, json_string_value(id));
-                (void)fputc('\n', stderr);
-        }
-}
-
 /* The newest record of another id than r's: of the first attempt, where r is of the second. */
 static const json_t *first_attempt(const json_t *list, const json_t *r)
 {
@@ -233,6 +220,9 @@ static json_t *ask_for_others(struct cli *cli, const json_t *r, const char *type
 
 static int absent(struct cli *cli, const char *what, const json_t *answer)
 {
+        const json_t *id;
+        size_t i;
+
         if (everywhere) {
                 (void)cli_error(
                         cli,
@@ -242,7 +232,12 @@ static int absent(struct cli *cli, const char *what, const json_t *answer)
                         what);
                 person_tell_reach(answer);
         } else if (json_object_get(answer, "ids")) {
-                which_one(cli, what, json_object_get(answer, "ids"));
+                (void)cli_error(cli, "the ids of several sign-ins begin with '%s'; give more of it:", what);
+                json_array_foreach (json_object_get(answer, "ids"), i, id) {
+                        (void)fputs("  ", stderr);
+                        cli_print_text(stderr, json_string_value(id));
+                        (void)fputc('\n', stderr);
+                }
         } else {
                 not_found(cli, what, answer);
                 view_near(json_object_get(answer, "near"));

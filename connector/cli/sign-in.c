@@ -47,19 +47,6 @@ static const char *or_null(const char *text)
         return text[0] ? text : NULL;
 }
 
-static json_t *user_json(const struct verdict_claims *v)
-{
-        return json_pack("{s:s, s:s*, s:s*, s:s*, s:s*}", "id", v->user_id, "guid", or_null(v->user_guid), "upn",
-                         or_null(v->user_upn), "sam", or_null(v->user_sam), "domain", or_null(v->user_domain));
-}
-
-static json_t *attributes_json(const struct verdict_claims *v)
-{
-        return v->attributes_state ? json_pack("{s:s, s:o}", "state", v->attributes_state, "values",
-                                               view_pairs_json(&v->attributes))
-                                   : NULL;
-}
-
 static json_t *raw_json(const struct verdict_claims *v)
 {
         if (!v->raw_ldap[0] && !v->raw_krb[0] && !v->raw_ntstatus[0])
@@ -87,17 +74,24 @@ static json_t *verdict_json(const struct sign_in_result *r)
 {
         const struct verdict_claims *v = &r->verdict;
         enum reason reason = reason_from_id(v->reason);
+        json_t *user = v->user_id[0] ? json_pack("{s:s, s:s*, s:s*, s:s*, s:s*}", "id", v->user_id, "guid",
+                                                 or_null(v->user_guid), "upn", or_null(v->user_upn), "sam",
+                                                 or_null(v->user_sam), "domain", or_null(v->user_domain))
+                                     : NULL;
+        json_t *attributes = v->attributes_state ? json_pack("{s:s, s:o}", "state", v->attributes_state, "values",
+                                                             view_pairs_json(&v->attributes))
+                                                 : NULL;
 
         return json_pack(
                 "{s:s, s:s, s:s, s:s, s:b, s:s, s:o*, s:o*, s:o*, s:s, s:s, s:s*, s:s*, s:o*, s:{s:i, s:i, s:i, "
                 "s:i}, s:s*}",
                 "id", r->id, "verdict", v->verdict, "class", v->class, "reason", v->reason, "password_proved",
                 v->password_proved, "may_have_counted", v->may_have_counted, "retry_after",
-                v->retry_after ? json_integer((json_int_t)v->retry_after) : NULL, "user",
-                v->user_id[0] ? user_json(v) : NULL, "attributes", attributes_json(v), "connector", r->connector,
-                "connector_name", r->connector_name, "dc", or_null(v->dc), "method", or_null(v->method), "raw",
-                raw_json(v), "t", "opened", (int)v->t_opened, "dc", (int)v->t_dc, "total", (int)v->t_total, "service",
-                (int)r->ms, "text", reason == REASON_MAX ? NULL : user_text(reason, v->password_proved, r));
+                v->retry_after ? json_integer((json_int_t)v->retry_after) : NULL, "user", user, "attributes",
+                attributes, "connector", r->connector, "connector_name", r->connector_name, "dc", or_null(v->dc),
+                "method", or_null(v->method), "raw", raw_json(v), "t", "opened", (int)v->t_opened, "dc", (int)v->t_dc,
+                "total", (int)v->t_total, "service", (int)r->ms, "text",
+                reason == REASON_MAX ? NULL : user_text(reason, v->password_proved, r));
 }
 
 /* The list of a text's lines; NULL where there are none. */

@@ -125,18 +125,6 @@ static void print_json(const struct roster *r)
 
 #define ROSTER_WARN_DAYS 7
 
-/* Services and connectors stop where it ends, so the one who can sign hears of it in time. */
-static void warn_of_end(const struct roster *r)
-{
-        const int64_t left = r->exp - (int64_t)time(NULL);
-
-        if (r->seq && left > 0 && left < ROSTER_WARN_DAYS * 86400)
-                fprintf(stderr,
-                        "postern: the roster ends in %" PRId64 " hours, and with it every sign-in: run `postern tenant "
-                        "roster sign`\n",
-                        left / 3600);
-}
-
 static void print_names(const char *what, char *const *names, size_t n)
 {
         for (size_t i = 0; i < n; i++)
@@ -153,11 +141,17 @@ void tenant_print_domain(const struct roster_domain *d)
 
 void tenant_print_roster(const struct roster *r, bool json)
 {
+        const int64_t left = r->exp - (int64_t)time(NULL);
         char until[32];
         time_t exp = (time_t)r->exp;
         struct tm tm;
 
-        warn_of_end(r);
+        /* services and connectors stop where it ends, so the one who can sign hears of it in time */
+        if (r->seq && left > 0 && left < ROSTER_WARN_DAYS * 86400)
+                fprintf(stderr,
+                        "postern: the roster ends in %" PRId64 " hours, and with it every sign-in: run `postern tenant "
+                        "roster sign`\n",
+                        left / 3600);
         if (json) {
                 print_json(r);
                 return;

@@ -74,16 +74,6 @@ static int show_one(const struct cli *cli, const char *word)
         return CLI_OK;
 }
 
-static int show_html(const struct cli *cli)
-{
-        _cleanup_(buffer_free) struct buffer out = BUFFER(1024 * 1024);
-
-        if (glossary_html(&out) < 0)
-                return cli_error(cli, "out of memory");
-        (void)fwrite(out.data, 1, out.len, stdout);
-        return CLI_OK;
-}
-
 /* A line for each sentence; of a catalogue as a user may read it. */
 static int show_sentences(const struct cli *cli, const struct words *words)
 {
@@ -123,6 +113,7 @@ static int check_catalogue(const struct cli *cli)
 
 int cmd_words(struct cli *cli, int argc, char **argv)
 {
+        _cleanup_(buffer_free) struct buffer page = BUFFER(1024 * 1024);
         char **words;
         json_t *e;
         size_t i;
@@ -134,8 +125,12 @@ int cmd_words(struct cli *cli, int argc, char **argv)
                 return check_catalogue(cli);
         if (catalogue)
                 return show_sentences(cli, NULL);
-        if (html)
-                return show_html(cli);
+        if (html && glossary_html(&page) < 0)
+                return cli_error(cli, "out of memory");
+        if (html) {
+                (void)fwrite(page.data, 1, page.len, stdout);
+                return CLI_OK;
+        }
         if (words[0])
                 return show_one(cli, words[0]);
         json_auto_t *all = glossary_all();

@@ -253,18 +253,6 @@ static void on_status(void *arg, long status, const struct buffer *answer, const
                 loop_stop(e->loop, 0);
 }
 
-/* What the relay sees of the connectors; without it the answers are all there is. */
-static void ask_relay(struct everywhere *e)
-{
-        char url[512];
-        const struct https_request request = {
-                .method = "GET", .url = url, .bearer = e->bearer, .timeout_ms = BUDGET_MS + GRACE_MS};
-        const struct https_handlers handlers = {.on_done = on_status, .arg = e};
-
-        (void)snprintf(url, sizeof(url), "%s/v1/tenants/%s/status", client_node(e->client), e->person->tenant);
-        e->waiting += https_start(e->https, &e->status_call, &request, &handlers, NULL) == 0;
-}
-
 static int open_loop(struct everywhere *e, struct error *err)
 {
         const struct https_config config = {.ca_file = e->person->ca_file};
@@ -302,6 +290,10 @@ static int ask_all(struct everywhere *e, const struct question_claims *question,
 {
         const struct roster *roster = e->directory->roster;
         const struct roster_member *person = find_person(e, err);
+        char url[512];
+        const struct https_request request = {
+                .method = "GET", .url = url, .bearer = e->bearer, .timeout_ms = BUDGET_MS + GRACE_MS};
+        const struct https_handlers handlers = {.on_done = on_status, .arg = e};
         int r = person ? open_loop(e, err) : -EACCES;
 
         e->asking = calloc(roster->n_connectors + 1, sizeof(*e->asking));
@@ -311,8 +303,10 @@ static int ask_all(struct everywhere *e, const struct question_claims *question,
                 if (shares_domain(&roster->connectors[i], person))
                         e->asking[e->n++] = (struct asking){
                                 .all = e, .connector = &roster->connectors[i], .elsewhere = true, .state = "silent"};
-        if (question->op == QUESTION_STATUS)
-                ask_relay(e);
+        if (question->op == QUESTION_STATUS) { /* what the relay sees; without it the answers are all there is */
+                (void)snprintf(url, sizeof(url), "%s/v1/tenants/%s/status", client_node(e->client), e->person->tenant);
+                e->waiting += https_start(e->https, &e->status_call, &request, &handlers, NULL) == 0;
+        }
         for (size_t node = 0; node < client_nodes(e->client); node++) {
                 if (node > 0)
                         client_next_node(e->client);
