@@ -21,9 +21,9 @@ import pages  # noqa: E402
 from test_doors import Sandbox, Gateway, wait_for  # noqa: E402
 
 
-def files(page):
+def files(page, heading=None):
     """What a reader would copy into files: path -> text, by the pages' own form (tests/systemd/pages.py)."""
-    return {step[1]: step[2] for step in pages.steps(pages.text_of(f'queue/gateway/{page}')) if step[0] == 'write'}
+    return {step[1]: step[2] for step in pages.steps(pages.text_of(f'queue/gateway/{page}', heading)) if step[0] == 'write'}
 
 
 def free_port(kind=socket.SOCK_DGRAM):
@@ -224,7 +224,7 @@ class Dovecot(Consumer):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        ldap, site = (files('DOVECOT.md')[f'/etc/dovecot/{file}'] for file in ('dovecot-ldap.conf.ext', 'local.conf'))
+        ldap, site = (files('DOVECOT.md', 'Dovecot 2.3 (Debian 12)')[f'/etc/dovecot/{file}'] for file in ('dovecot-ldap.conf.ext', 'local.conf'))
         cls.port = free_port(socket.SOCK_STREAM)
         conf, ext = os.path.join(cls.top, 'dovecot.conf'), os.path.join(cls.top, 'dovecot-ldap.conf.ext')
         with open(ext, 'w', encoding='ascii') as f:
