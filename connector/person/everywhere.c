@@ -36,6 +36,8 @@ struct asking {
         struct https_call *call;
         const char *state; /* "answered" "refused" "silent" "untrue" */
         bool elsewhere;    /* this node of the relay does not reach it: another may */
+        bool unlinked;     /* so one has said */
+        bool unreached;    /* one has said nothing */
         char why[320];
         json_t *answer; /* owned */
 };
@@ -183,12 +185,13 @@ static void take_problem(struct asking *a, long status, const struct buffer *bod
         char text[sizeof(a->why)];
 
         if (status == 0) {
-                a->elsewhere = true;
+                a->elsewhere = a->unreached = true;
                 (void)snprintf(text, sizeof(text), "the relay gave no answer: %.200s", why);
                 end(a, "silent", text);
                 return;
         }
         exchange_read_problem(&said, &answer);
+        a->unlinked |= strcmp(said.problem, "no-connector") == 0;
         a->elsewhere = strcmp(said.problem, "no-connector") == 0 || strcmp(said.problem, "draining") == 0;
         if (strcmp(said.problem, "no-connector") == 0)
                 end(a, "silent", "it is not linked to the relay: look at `postern status` on its host");
@@ -316,6 +319,12 @@ static int ask_all(struct everywhere *e, const struct question_claims *question,
                 if (e->waiting)
                         (void)loop_run(e->loop);
         }
+        for (size_t i = 0; i < e->n; i++)
+                if (e->asking[i].elsewhere && e->asking[i].unlinked && e->asking[i].unreached)
+                        end(&e->asking[i], "silent",
+                            "it is not linked to a node of the relay that answers, and another node gave no answer: "
+                            "look "
+                            "at `postern status` on its host");
         return 0;
 }
 

@@ -259,6 +259,16 @@ class Everywhere(SiteTest):
             self.assertEqual(json.loads(done.stdout)['everywhere']['answered'], 2, done.stderr + done.stdout)
             return told
         wait_for('the node that reaches nobody was drawn first', by_way_of_it)
+        # one says that it reaches nobody, another says nothing: nobody is said to be linked nowhere
+        self.site.postern('person', 'show', '--person', kurt, '--relay', f'https://127.0.0.1:{relay.server_port} https://127.0.0.1:1')
+        def silent():
+            done = self.site.postern('explain', user, '--everywhere', '--person', kurt, '--json', check=False)
+            return None if 'rate-limited' in done.stdout else json.loads(done.stdout)['everywhere']
+        everywhere = wait_for('an answer', silent)
+        self.assertEqual(everywhere['answered'], 0)
+        for c in everywhere['connectors']:
+            self.assertEqual(c['state'], 'silent')
+            self.assertIn('another node gave no answer', c['why'])
 
     def test_9_the_end(self):
         """Who is taken out is heard no more; a roster without people is read by everybody."""

@@ -2,6 +2,7 @@
 
 usage: test_hops.py BUILD STEADY
 """
+import json
 import os
 import signal
 import sys
@@ -126,6 +127,33 @@ class Hops(SiteTest):
         self.assertEqual(word, 'accepted')
         self.assertEqual(self.nats.find(id.encode()), [])
         self.assertEqual(service.close(), 0)
+
+    def test_5_questions_reach_connectors_by_the_other_node(self):
+        """A person knows the node alone that no connector is linked to, and hears all of them."""
+        site, (a, b) = self.site, self.nodes
+        user, password, _ = self.account('GOOD1')
+        service = Service(b.site)
+        word, _, _, id = service.sign_in(user, WRONG)[:4]
+        self.assertEqual(word, 'refused')
+        self.assertEqual(service.close(), 0)
+        secret = site.write_secret('helpdesk.secret', site.run([site.program('postern-relay'), '--config', os.path.join(b.dir, 'relay.conf'),
+                                                                'secret', site.tenant, 'helpdesk']).strip())
+        frida = os.path.join(site.dir, 'frida')
+        made = json.loads(site.postern('person', 'init', 'frida', '--person', frida, '--relay', b.url, '--tenant', site.tenant, '--pin', site.pin,
+                                       '--secret-file', secret, '--ca-file', site.ca, '--no-passphrase', '--json'))
+        site.postern('tenant', 'approve-person', os.path.join(frida, 'person.pub.json'), made['fingerprint'], *site.tenant_options())
+        elsewhere = [b.url if word == a.url else word for word in site.tenant_options()]
+        site.postern('tenant', 'roster', 'publish', *elsewhere)  # each has a database of its own here
+
+        def all_of_them():
+            done = site.postern('explain', user, '--everywhere', '--person', frida, '--json', check=False)
+            answer = json.loads(done.stdout) if done.stdout else {}
+            connectors = answer.get('everywhere', {}).get('connectors', [])
+            return answer if len(connectors) == 2 and all(c['state'] == 'answered' for c in connectors) else None
+        answer = wait_for('all connectors answer', all_of_them, interval=2)
+        self.assertEqual({r['id']: r['reason'] for r in answer['records']}[id], 'wrong_password')
+        self.assertIn('question_ended', self.log_of(a))  # which had the links
+        site.postern('tenant', 'roster', 'fetch', *site.tenant_options())
 
 
 if __name__ == '__main__':
