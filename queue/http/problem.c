@@ -101,6 +101,14 @@ const char *problem_word(enum problem_type type)
         return rows[type].word;
 }
 
+enum problem_type problem_of_word(const char *word, enum problem_type other)
+{
+        for (enum problem_type p = PROBLEM_MALFORMED; p < PROBLEM_TYPES_; p++)
+                if (strcmp(rows[p].word, word) == 0)
+                        return p;
+        return other;
+}
+
 struct problem_text problem_text(enum problem_type type)
 {
         const struct row *row = &rows[type];

@@ -46,8 +46,9 @@ struct problem {
 };
 
 int problem_status(enum problem_type type);
-/* The word behind urn:postern: */
+/* The word behind urn:postern:, and which problem's it is; other: nobody's. */
 const char *problem_word(enum problem_type type);
+enum problem_type problem_of_word(const char *word, enum problem_type other);
 /* What it means and what to do, for people; literals. retry: what a caller may do, PROTOCOL.md. */
 struct problem_text {
         const char *title, *retry, *meaning, *remedy;

@@ -103,28 +103,6 @@ static void add_realm(void *arg, const char *realm)
         (void)json_array_append_new(arg, json_string(realm));
 }
 
-static json_t *realms_of(const struct tenant *t, const char *connector)
-{
-        json_t *list = json_array();
-
-        connector_realms(t, connector, add_realm, list);
-        return list;
-}
-
-/* The names of the nodes that it is linked to. */
-static json_t *nodes_of(const struct relay *relay, const struct tenant *t, const char *connector)
-{
-        json_t *list = json_array();
-        const struct far_link *far;
-
-        if (session_of_connector(t, connector))
-                (void)json_array_append_new(list, json_string(relay->config->node));
-        LIST_FOREACH (far, &t->far, of_tenant)
-                if (!far->leaving && strcmp(far->connector, connector) == 0)
-                        (void)json_array_append_new(list, json_string(far_node_name(far)));
-        return list;
-}
-
 /* What a connector's links have in common for whoever looks at it. */
 struct links_view {
         const char *connector;
@@ -159,11 +137,19 @@ static json_t *status_entry(struct relay *relay, const struct tenant *t, const s
         const int64_t far_since =
                 far ? loop_wall(relay->loop) - (int64_t)(loop_now(relay->loop) - far->began) / 1000 : 0;
         struct links_view links = {.connector = id, .reasons = json_array()};
+        json_t *realms = json_array(), *nodes = json_array();
+        const struct far_link *each;
 
+        connector_realms(t, id, add_realm, realms);
+        if (session_of_connector(t, id))
+                (void)json_array_append_new(nodes, json_string(relay->config->node));
+        LIST_FOREACH (each, &t->far, of_tenant)
+                if (!each->leaving && strcmp(each->connector, id) == 0)
+                        (void)json_array_append_new(nodes, json_string(far_node_name(each)));
         dispatch_links(relay->dispatch, t->name, add_link, &links);
         return json_pack("{s:s, s:s, s:b, s:b, s:b, s:o, s:o, s:I, s:I, s:s, s:s, s:I, s:o}", "id", id, "kid", kid,
-                         "linked", s || far, "ready", *kid && links.ready, "quarantined", shut, "realms",
-                         realms_of(t, id), "reasons", links.reasons, "in_hand", (json_int_t)links.in_hand, "since",
+                         "linked", s || far, "ready", *kid && links.ready, "quarantined", shut, "realms", realms,
+                         "reasons", links.reasons, "in_hand", (json_int_t)links.in_hand, "since",
                          (json_int_t)(s ? s->since : far_since), "version",
                          s     ? s->agent
                          : far ? far->agent
@@ -172,8 +158,7 @@ static json_t *status_entry(struct relay *relay, const struct tenant *t, const s
                          s     ? s->peer
                          : far ? far->peer
                                : "",
-                         "certificate_not_after", (json_int_t)(s ? s->credential.not_after : 0), "nodes",
-                         nodes_of(relay, t, id));
+                         "certificate_not_after", (json_int_t)(s ? s->credential.not_after : 0), "nodes", nodes);
 }
 
 void api_status(void *arg, struct http_req *r)

@@ -221,16 +221,6 @@ static void on_look(void *arg)
         loop_timer_in(s->look, again);
 }
 
-static void reload(struct server *s)
-{
-        struct error err;
-
-        if (connect_now(s, &err) < 0)
-                log_error("bus_not_reloaded", KV_S("why", err.text));
-        else
-                log_info("bus_reloaded");
-}
-
 /* ---- to NATS ---- */
 
 static void take_send(struct server *s, const struct msg_in *m)
@@ -259,10 +249,14 @@ static void take_send(struct server *s, const struct msg_in *m)
 
 static void take_frame(void *arg, const struct msg_in *m)
 {
+        struct error err;
+
         if (m->type == BUS_FRAME_SEND)
                 take_send(arg, m);
+        else if (m->type == BUS_FRAME_RELOAD && connect_now(arg, &err) < 0)
+                log_error("bus_not_reloaded", KV_S("why", err.text));
         else if (m->type == BUS_FRAME_RELOAD)
-                reload(arg);
+                log_info("bus_reloaded");
 }
 
 /* ---- life ---- */

@@ -15,37 +15,26 @@ static const char reload[] = "Reload each relay that should know of it: systemct
 
 /* ---- the root's machine ---- */
 
-static int run_root(const char *folder)
-{
-        struct error err;
-
-        if (ca_make_root(folder, time(NULL), &err) < 0)
-                return relay_cli_complain("ca root", err.text);
-        printf("Made %s/root.key and %s/root.pem. Keep the key off every network. On each relay: postern-relay ca "
-               "trust root.pem\n",
-               folder, folder);
-        return 0;
-}
-
-static int run_sign(const char *folder, const char *request)
-{
-        struct buffer pem = BUFFER(65536);
-        struct error err;
-        int r = ca_sign(folder, request, time(NULL), &pem, &err);
-
-        if (r == 0)
-                fputs(pem.data, stdout);
-        buffer_free(&pem);
-        return r < 0 ? relay_cli_complain("ca sign", err.text) : 0;
-}
-
 int relay_cli_offline(int argc, char **argv)
 {
-        if (argc == 3 && strcmp(argv[0], "ca") == 0 && strcmp(argv[1], "root") == 0)
-                return run_root(argv[2]);
-        if (argc == 4 && strcmp(argv[0], "ca") == 0 && strcmp(argv[1], "sign") == 0)
-                return run_sign(argv[2], argv[3]);
-        return -1;
+        const bool root = argc == 3 && strcmp(argv[0], "ca") == 0 && strcmp(argv[1], "root") == 0;
+        const bool sign = argc == 4 && strcmp(argv[0], "ca") == 0 && strcmp(argv[1], "sign") == 0;
+        _cleanup_(buffer_free) struct buffer pem = BUFFER(65536);
+        struct error err;
+
+        if (!root && !sign)
+                return -1;
+        if (root && ca_make_root(argv[2], time(NULL), &err) < 0)
+                return relay_cli_complain("ca root", err.text);
+        if (root)
+                printf("Made %s/root.key and %s/root.pem. Keep the key off every network. On each relay: postern-relay "
+                       "ca trust root.pem\n",
+                       argv[2], argv[2]);
+        if (sign && ca_sign(argv[2], argv[3], time(NULL), &pem, &err) < 0)
+                return relay_cli_complain("ca sign", err.text);
+        if (sign)
+                fputs(pem.data, stdout);
+        return 0;
 }
 
 /* ---- a relay's ---- */

@@ -58,13 +58,6 @@ static void add_live(struct relay_faults *faults, const char *metrics)
         }
 }
 
-static json_t *fault_json(const struct relay_fault *f)
-{
-        return json_pack("{s:s, s:s, s:s, s:s, s:s}", "code", f->info->code, "level",
-                         f->info->stops ? "stops" : "warns", "cause", f->text, "meaning", f->info->meaning, "remedy",
-                         f->info->remedy);
-}
-
 int relay_cli_status(const struct relay_cli *cli)
 {
         _cleanup_(buffer_free) struct buffer metrics = BUFFER(ANSWER_MAX);
@@ -76,8 +69,14 @@ int relay_cli_status(const struct relay_cli *cli)
 
         relay_check(cli->config, &faults);
         add_live(&faults, metrics.data);
-        for (size_t i = 0; i < faults.n; i++)
-                (void)json_array_append_new(list, fault_json(&faults.all[i]));
+        for (size_t i = 0; i < faults.n; i++) {
+                const struct relay_fault_info *info = faults.all[i].info;
+
+                (void)json_array_append_new(list,
+                                            json_pack("{s:s, s:s, s:s, s:s, s:s}", "code", info->code, "level",
+                                                      info->stops ? "stops" : "warns", "cause", faults.all[i].text,
+                                                      "meaning", info->meaning, "remedy", info->remedy));
+        }
         const int status = runs && relay_faults_stopping(&faults) == 0 ? 0 : 1;
         if (cli->json) {
                 const int r = relay_cli_print_json(

@@ -135,21 +135,6 @@ static void list_line(void *arg, const struct store_tenant *t)
         printf("%-32s %s\n", t->name, t->pin);
 }
 
-static int tenant_list(const struct relay_cli *cli, struct store *store)
-{
-        json_t *list = json_array();
-
-        int r = store_tenants(store, cli->json ? list_json : list_line, list);
-        if (r < 0) {
-                json_decref(list);
-                return relay_cli_store_failed(store, r);
-        }
-        if (cli->json)
-                return relay_cli_print_json(list);
-        json_decref(list);
-        return 0;
-}
-
 struct hanging {
         size_t connectors, linked, secrets;
 };
@@ -216,12 +201,17 @@ static int run_tenant(const struct relay_cli *cli, struct store *store, int argc
 {
         if (argc == 2 && strcmp(argv[0], "add") == 0)
                 return tenant_add(cli, store, argv[1]);
-        if (argc == 1 && strcmp(argv[0], "list") == 0)
-                return tenant_list(cli, store);
         if (argc == 2 && strcmp(argv[0], "remove") == 0)
                 return tenant_remove(cli, store, argv[1]);
-        return relay_cli_misused("tenant",
-                                 "usage: tenant add NAME --pin PIN | tenant list | tenant remove NAME [--yes]");
+        if (argc != 1 || strcmp(argv[0], "list") != 0)
+                return relay_cli_misused("tenant",
+                                         "usage: tenant add NAME --pin PIN | tenant list | tenant remove NAME [--yes]");
+        json_t *list = json_array();
+        const int r = store_tenants(store, cli->json ? list_json : list_line, list);
+        if (r == 0 && cli->json)
+                return relay_cli_print_json(list);
+        json_decref(list);
+        return r < 0 ? relay_cli_store_failed(store, r) : 0;
 }
 
 /* ---- secret ---- */
@@ -380,16 +370,9 @@ static int parse_duration(const char *text, int64_t *ret_seconds)
         return 0;
 }
 
-static bool name_ok(const char *name)
-{
-        static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
-        size_t n = strlen(name);
-
-        return n >= 1 && n <= NAME_MAX_LEN && strspn(name, allowed) == n;
-}
-
 static int run_token(const struct relay_cli *cli, struct store *store, int argc, char **argv)
 {
+        static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
         char text[B64U_LEN(SECRET_BYTES) + 1];
         uint8_t hash[STORE_HASH_LEN];
         struct store_tenant tenant;
@@ -397,7 +380,7 @@ static int run_token(const struct relay_cli *cli, struct store *store, int argc,
 
         if (argc != 2)
                 return relay_cli_misused("token", "usage: token TENANT CONNECTOR-NAME [--expires 24h]");
-        if (!name_ok(argv[1]))
+        if (!argv[1][0] || strlen(argv[1]) > NAME_MAX_LEN || strspn(argv[1], allowed) != strlen(argv[1]))
                 return relay_cli_misused(argv[1], "a connector's name is 1 to 64 characters A-Z a-z 0-9 . _ -");
         if (cli->expires && parse_duration(cli->expires, &life) < 0)
                 return relay_cli_misused("--expires", "give a time of 1s to 30d, like 90s, 15m, 24h or 7d");

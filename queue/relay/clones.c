@@ -101,22 +101,16 @@ static struct lineage *lineage_of(const struct session *s)
 
 /* ---- quarantine ---- */
 
-static void shut(struct relay *relay, struct tenant *t, const char *connector, bool quarantined)
-{
-        struct session *s;
-
-        TAILQ_FOREACH (s, &t->sessions, entry)
-                if (strcmp(s->connector, connector) == 0)
-                        dispatch_link_quarantine(s->link, quarantined);
-        nodes_quarantine(relay->nodes, t, connector, quarantined);
-}
-
 static void quarantine(struct relay *relay, struct tenant *t, const char *connector, const char *why)
 {
         struct lineage *l =
                 table_object(table_find(&relay->lineages, connector, t->name), struct lineage, by_connector);
+        struct session *s;
 
-        shut(relay, t, connector, true);
+        TAILQ_FOREACH (s, &t->sessions, entry)
+                if (strcmp(s->connector, connector) == 0)
+                        dispatch_link_quarantine(s->link, true);
+        nodes_quarantine(relay->nodes, t, connector, true);
         if (l)
                 l->quarantined = true;
         if (tenant_quarantine(relay, t, connector, why))
@@ -170,27 +164,21 @@ void clones_replaced(struct session *older, const struct session *s)
         memcpy(older->successor, s->peer, sizeof(older->successor));
 }
 
-/* Those of other boots: not by the newest boot's time, which a copy that comes again and again would keep young. */
-static void replace_others(const struct session *s)
-{
-        struct session *older;
-
-        TAILQ_FOREACH (older, &s->tenant->sessions, entry)
-                if (strcmp(older->connector, s->connector) == 0 && strcmp(older->boot, s->boot) != 0)
-                        clones_replaced(older, s);
-}
-
 void clones_check_in(struct session *s)
 {
         struct lineage *l = lineage_of(s);
         const bool quarantined = tenant_is_quarantined(s->relay, s->tenant, s->connector);
+        struct session *older;
         char why[256];
 
         if (quarantined)
                 dispatch_link_quarantine(s->link, true);
         if (l)
                 l->quarantined = quarantined;
-        replace_others(s);
+        /* not by the newest boot's time, which a copy that comes again and again would keep young */
+        TAILQ_FOREACH (older, &s->tenant->sessions, entry)
+                if (strcmp(older->connector, s->connector) == 0 && strcmp(older->boot, s->boot) != 0)
+                        clones_replaced(older, s);
         if (!l || !comes_back(l, s))
                 return;
         (void)snprintf(why, sizeof(why),
@@ -311,10 +299,16 @@ static void let_out(struct tenant *t, const char *connector)
         }
 }
 
-static void look_at_released(struct relay *relay, struct tenant *t)
+void clones_refresh(struct relay *relay, struct tenant *t)
 {
+        struct session *s;
+        struct far_link *far;
         struct lineage *l;
 
+        TAILQ_FOREACH (s, &t->sessions, entry)
+                dispatch_link_quarantine(s->link, tenant_is_quarantined(relay, t, s->connector));
+        LIST_FOREACH (far, &t->far, of_tenant)
+                dispatch_link_quarantine(far->link, tenant_is_quarantined(relay, t, far->connector));
         TAILQ_FOREACH (l, &t->lineages, entry) {
                 const bool now = tenant_is_quarantined(relay, t, l->connector);
 
@@ -324,16 +318,4 @@ static void look_at_released(struct relay *relay, struct tenant *t)
                 }
                 l->quarantined = now;
         }
-}
-
-void clones_refresh(struct relay *relay, struct tenant *t)
-{
-        struct session *s;
-        struct far_link *far;
-
-        TAILQ_FOREACH (s, &t->sessions, entry)
-                dispatch_link_quarantine(s->link, tenant_is_quarantined(relay, t, s->connector));
-        LIST_FOREACH (far, &t->far, of_tenant)
-                dispatch_link_quarantine(far->link, tenant_is_quarantined(relay, t, far->connector));
-        look_at_released(relay, t);
 }

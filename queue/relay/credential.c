@@ -83,8 +83,9 @@ void clock_trust(struct relay *relay)
                 end_alarm(relay, "the relay was told that its clock is right");
 }
 
-void clock_look(struct relay *relay)
+void clock_look(void *arg)
 {
+        struct relay *relay = arg;
         const int64_t offset = offset_now(relay), moved = offset - relay->clock.offset;
         const bool jumped = moved > CLOCK_STEP_MAX || moved < -CLOCK_STEP_MAX;
 

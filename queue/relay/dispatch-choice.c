@@ -27,21 +27,13 @@
 
 /* ---- standings ---- */
 
-static struct standing *oldest_unused(struct site *site)
-{
-        struct standing *s;
-
-        TAILQ_FOREACH (s, &site->standings, entry) {
-                if (s->n_links == 0)
-                        return s;
-        }
-        return NULL;
-}
-
+/* Where there are very many: the oldest whose connector has no link is used again. */
 static struct standing *standing_new(struct site *site, const char *connector)
 {
-        struct standing *s = site->n_standings >= STANDINGS_MAX ? oldest_unused(site) : NULL;
+        struct standing *s = site->n_standings >= STANDINGS_MAX ? TAILQ_FIRST(&site->standings) : NULL;
 
+        while (s && s->n_links)
+                s = TAILQ_NEXT(s, entry);
         if (s) {
                 TAILQ_REMOVE(&site->standings, s, entry);
                 memset(s, 0, sizeof(*s));
@@ -179,7 +171,7 @@ void standing_note(const struct request *r, enum request_end end)
 
 /* ---- choosing ---- */
 
-bool dispatch_link_usable(const struct dispatch_link *link)
+bool dispatch_link_is_ready(const struct dispatch_link *link)
 {
         return link->ready && !link->silent && !link->draining && !link->quarantined;
 }
@@ -200,7 +192,8 @@ bool dispatch_link_barred(const struct dispatch_link *link)
 void dispatch_link_tell(struct dispatch_link *link)
 {
         const struct dispatch_limits *limits = &link->d->limits;
-        const bool usable = dispatch_link_usable(link), barred = loop_now(link->d->loop) < link->standing->barred_until;
+        const bool usable = dispatch_link_is_ready(link),
+                   barred = loop_now(link->d->loop) < link->standing->barred_until;
 
         if (usable == link->shown_usable && barred == link->shown_barred)
                 return;
@@ -245,7 +238,7 @@ struct kind {
 /* Whether the link is of this kind, and could be given r, but for credit. */
 static bool is_eligible(const struct request *r, const struct dispatch_link *link, struct kind kind)
 {
-        return link->far == kind.far && dispatch_link_usable(link) && dispatch_candidate_of(r, link) < r->n_to &&
+        return link->far == kind.far && dispatch_link_is_ready(link) && dispatch_candidate_of(r, link) < r->n_to &&
                dispatch_link_barred(link) == kind.barred;
 }
 

@@ -147,7 +147,6 @@ void standings_clear(struct site *site);
 /* What came of a hand-off: once, while the request is still REQUEST_HANDED or REQUEST_RECEIVED (else it does nothing).
  */
 void standing_note(const struct request *r, enum request_end end);
-bool dispatch_link_usable(const struct dispatch_link *link);
 bool dispatch_link_has_credit(const struct dispatch_link *link);
 /* Its connector answers nothing: it gets only what no other could take. */
 bool dispatch_link_barred(const struct dispatch_link *link);

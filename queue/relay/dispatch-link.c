@@ -103,7 +103,8 @@ static void on_dead(void *arg)
                   KV_U("requests", link->n_requests));
         take_back(link, REST_FAILS);
         error_fail(&why, 0, "no report for %u s", link->dead_ms / 1000);
-        link->sink.drop(link->sink.arg, why.text);
+        if (link->sink.drop)
+                link->sink.drop(link->sink.arg, why.text);
 }
 
 /* The connector was started anew: what an earlier start had, of which no link is left, nobody will answer. */
@@ -198,11 +199,6 @@ bool dispatch_link_returned(struct dispatch_link *link, const char *id, const ch
         return true;
 }
 
-bool dispatch_link_is_ready(const struct dispatch_link *link)
-{
-        return dispatch_link_usable(link);
-}
-
 const char *dispatch_link_reasons(const struct dispatch_link *link)
 {
         return link->reasons;
@@ -210,7 +206,7 @@ const char *dispatch_link_reasons(const struct dispatch_link *link)
 
 void dispatch_link_state(struct dispatch_link *link, const struct dispatch_state *state)
 {
-        const bool was_silent = link->silent, took = dispatch_link_usable(link) && dispatch_link_has_credit(link);
+        const bool was_silent = link->silent, took = dispatch_link_is_ready(link) && dispatch_link_has_credit(link);
 
         heard(link);
         if (state->granted > link->granted)
@@ -224,7 +220,7 @@ void dispatch_link_state(struct dispatch_link *link, const struct dispatch_state
         for (size_t i = 0; i < state->n_reasons; i++)
                 wire_lines_add(&link->reasons, state->reasons[i], strlen(state->reasons[i]));
         /* only where it makes a difference: reports are many */
-        if (was_silent || (!took && dispatch_link_usable(link) && dispatch_link_has_credit(link)))
+        if (was_silent || (!took && dispatch_link_is_ready(link) && dispatch_link_has_credit(link)))
                 site_place_parked(link->site);
 }
 
@@ -388,10 +384,10 @@ static bool would_take(const struct dispatch_link *link)
 {
         const struct dispatch_link *other;
 
-        if (!dispatch_link_usable(link) || !dispatch_link_barred(link))
-                return dispatch_link_usable(link);
+        if (!dispatch_link_is_ready(link) || !dispatch_link_barred(link))
+                return dispatch_link_is_ready(link);
         TAILQ_FOREACH (other, &link->site->links, entry) {
-                if (dispatch_link_usable(other) && !dispatch_link_barred(other))
+                if (dispatch_link_is_ready(other) && !dispatch_link_barred(other))
                         return false;
         }
         return true;
@@ -468,7 +464,7 @@ long dispatch_spare(struct dispatch *d, const char *tenant, const char *connecto
         if (!site || d->moving || d->draining)
                 return -1;
         TAILQ_FOREACH (link, &site->links, entry) {
-                if (link->far || strcmp(link->connector, connector) != 0 || !dispatch_link_usable(link))
+                if (link->far || strcmp(link->connector, connector) != 0 || !dispatch_link_is_ready(link))
                         continue;
                 spare = spare < 0 ? 0 : spare;
                 if (dispatch_link_has_credit(link))

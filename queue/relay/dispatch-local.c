@@ -263,8 +263,8 @@ static void fail_unplaced(struct request *r)
                 if (dispatch_candidate_of(r, link) == r->n_to)
                         continue;
                 linked = true;
-                usable |= dispatch_link_usable(link);
-                if (!dispatch_link_usable(link))
+                usable |= dispatch_link_is_ready(link);
+                if (!dispatch_link_is_ready(link))
                         add_link_reasons(r, link);
         }
         if (usable) {
@@ -292,14 +292,6 @@ static bool may_wait(struct request *r)
                     dispatch_candidate_of(r, link) < r->n_to)
                         return true;
         return false;
-}
-
-static void park(struct request *r)
-{
-        r->parked = true;
-        r->site->n_parked++;
-        TAILQ_INSERT_TAIL(&r->site->parked, r, by_link);
-        loop_timer_at(r->step, r->parked_until);
 }
 
 void request_return(struct request *r, const char *why, bool again)
@@ -380,10 +372,14 @@ void request_place(struct request *r)
                         loop_timer_in(r->step, link->far ? DISPATCH_OFFER_MS : DISPATCH_SILENT_MS);
                 return;
         }
-        if (may_wait(r))
-                park(r);
-        else
+        if (!may_wait(r)) {
                 fail_unplaced(r);
+                return;
+        }
+        r->parked = true;
+        r->site->n_parked++;
+        TAILQ_INSERT_TAIL(&r->site->parked, r, by_link);
+        loop_timer_at(r->step, r->parked_until);
 }
 
 void site_place_parked(struct site *site)
@@ -601,9 +597,11 @@ void dispatch_drain(struct dispatch *d)
         d->draining = true;
 }
 
-/* tenant NULL: of all. */
-static void end_all(struct dispatch *d, const char *tenant, enum problem_type problem, const char *why)
+void dispatch_end(struct dispatch *d, const char *tenant)
 {
+        const enum problem_type problem = tenant ? PROBLEM_NO_SUCH_TENANT : PROBLEM_DRAINING;
+        const char *why = tenant ? "the tenant was removed from this relay" : "the relay is going down";
+
         for (struct table_node *node = NULL; (node = table_next(&d->requests, node));) {
                 struct request *r = table_object(node, struct request, by_id);
 
@@ -613,16 +611,6 @@ static void end_all(struct dispatch *d, const char *tenant, enum problem_type pr
                 bool started = call_off(r);
                 request_fail(r, started ? PROBLEM_CONNECTOR_LOST : problem, started, why);
         }
-}
-
-void dispatch_abandon(struct dispatch *d)
-{
-        end_all(d, NULL, PROBLEM_DRAINING, "the relay is going down");
-}
-
-void dispatch_end_tenant(struct dispatch *d, const char *tenant)
-{
-        end_all(d, tenant, PROBLEM_NO_SUCH_TENANT, "the tenant was removed from this relay");
 }
 
 /* ---- life ---- */

@@ -102,10 +102,8 @@ uint64_t dispatch_oldest(const struct dispatch *d);
 void dispatch_move(struct dispatch *d);
 /* New submissions end with draining from now on. */
 void dispatch_drain(struct dispatch *d);
-/* Ends whatever is in flight now. */
-void dispatch_abandon(struct dispatch *d);
-/* The same of a tenant that was removed. */
-void dispatch_end_tenant(struct dispatch *d, const char *tenant);
+/* Ends whatever is in flight now: of a tenant that was removed, or (NULL) of all, since the relay goes down. */
+void dispatch_end(struct dispatch *d, const char *tenant);
 
 /* ---- links ---- */
 
@@ -117,7 +115,8 @@ struct dispatch_sink {
         /* Takes back a request that waits; false: it has left. */
         bool (*withdraw)(void *arg, const char *id);
         void (*cancel)(void *arg, const char *id);
-        /* The link is dead or superfluous: drop it (dispatch_link_gone follows from the callee, later). */
+        /* The link is dead or superfluous: drop it (dispatch_link_gone follows from the callee, later). NULL: it never
+         * is, dead_ms being 0. */
         void (*drop)(void *arg, const char *why);
         void *arg;
 };

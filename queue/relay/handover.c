@@ -169,19 +169,13 @@ static bool is_served(const struct relay *relay, const struct tenant *t)
         return false;
 }
 
-static struct http_req *held_free(struct held *held)
+static void held_free(void *arg)
 {
-        struct http_req *r = held->r;
+        struct held *held = arg;
 
         TAILQ_REMOVE(&held->handover->held, held, entry);
         held->handover->n_held--;
         free(held);
-        return r;
-}
-
-static void on_held_gone(void *arg)
-{
-        held_free(arg);
 }
 
 bool handover_hold(struct handover *h, struct http_req *r, const struct tenant *t, http_handler_fn *again,
@@ -204,7 +198,7 @@ bool handover_hold(struct handover *h, struct http_req *r, const struct tenant *
                               .until = since + most_ms < h->hold_until ? since + most_ms : h->hold_until};
         memcpy(held->tenant, t->name, sizeof(held->tenant));
         TAILQ_INSERT_TAIL(&h->held, held, entry);
-        http_on_close(r, on_held_gone, held);
+        http_on_close(r, held_free, held);
         if (h->n_held++ == 0)
                 loop_timer_in(h->look, LOOK_MS);
         return true;
@@ -233,7 +227,9 @@ static void on_look(void *arg)
                     !is_served(relay, t))
                         continue;
                 h->waited = now - held->since;
-                struct http_req *r = held_free(held);
+                struct http_req *r = held->r;
+
+                held_free(held);
                 http_on_close(r, NULL, NULL);
                 again(relay, r);
                 h->waited = 0;

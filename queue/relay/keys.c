@@ -304,18 +304,15 @@ static void answer(const struct board *b, struct http_req *r, uint64_t since)
 
 /* ---- who waits ---- */
 
-static struct waiter *waiter_free(struct waiter *w)
+/* It is gone, or told. */
+static void waiter_free(void *arg)
 {
+        struct waiter *w = arg;
+
         TAILQ_REMOVE(&w->board->waiters, w, entry);
         w->board->n_waiters--;
         loop_timer_free(w->end);
         free(w);
-        return NULL;
-}
-
-static void on_waiter_gone(void *arg)
-{
-        waiter_free(arg);
 }
 
 /* The request of one that waits, which waits no more. */
@@ -373,7 +370,7 @@ static void wait_for_change(struct board *b, struct http_req *r, uint64_t since,
         if (b->n_waiters++ == 0)
                 loop_timer_in(b->gather, b->dirty ? GATHER_MS : LOOK_MS);
         TAILQ_INSERT_TAIL(&b->waiters, w, entry);
-        http_on_close(r, on_waiter_gone, w);
+        http_on_close(r, waiter_free, w);
 }
 
 void api_keys_touch(const struct relay *relay, struct tenant *t)

@@ -6,6 +6,7 @@
  * and connectors, which only the operator and the tenant's key make, and words of tables.
  */
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
@@ -21,7 +22,7 @@
 
 /* How the sign-ins, or the questions, of one tenant ended; between answered and cancelled: problems. */
 struct ends {
-        uint64_t outcomes[METERED_OUTCOMES];
+        uint64_t n, outcomes[METERED_OUTCOMES];
         struct metrics_times answered;
 };
 struct tenant_counts {
@@ -56,11 +57,10 @@ static struct tenant_counts *counts_of(struct metering *metering, const char *te
 void metering_note(struct metering *metering, const char *tenant, const struct store_sign_in *row)
 {
         struct tenant_counts *c = metering ? counts_of(metering, tenant) : NULL;
-        size_t outcome = strcmp(row->state, "cancelled") == 0 ? METERED_CANCELLED : METERED_ANSWER;
+        const size_t problem = problem_of_word(row->problem, PROBLEM_TYPES_);
+        const bool answered = problem == PROBLEM_TYPES_ && strcmp(row->state, "cancelled") != 0;
+        const size_t outcome = answered ? METERED_ANSWER : problem; /* where there is none: cancelled */
 
-        for (enum problem_type p = PROBLEM_MALFORMED; p < PROBLEM_TYPES_; p++)
-                if (strcmp(problem_word(p), row->problem) == 0)
-                        outcome = p;
         if (!c)
                 return;
         c->sign_ins.outcomes[outcome]++;
@@ -74,6 +74,7 @@ void metering_note_question(struct metering *metering, const char *tenant, size_
 
         if (!c)
                 return;
+        c->questions.n++;
         c->questions.outcomes[outcome]++;
         if (outcome == METERED_ANSWER)
                 metrics_observe(&c->questions.answered, ms);
@@ -106,15 +107,6 @@ static void put_outcomes(struct metrics *m, const struct tenant_counts *c, const
                                     METRICS_END);
 }
 
-static bool has_ends(const struct ends *ends)
-{
-        bool has = false;
-
-        for (size_t i = 0; i < METERED_OUTCOMES; i++)
-                has |= ends->outcomes[i] != 0;
-        return has;
-}
-
 static void put_sign_ins(struct metrics *m, const struct metering *metering)
 {
         const uint64_t *problems = http_problems(metering->relay->http);
@@ -143,24 +135,23 @@ static void put_questions(struct metrics *m, const struct metering *metering)
                 m, "postern_relay_questions_total", METRICS_COUNTER,
                 "Questions that a tenant's people asked connectors, by what came of them: an answer, or the problem.");
         LIST_FOREACH (c, &metering->tenants, entry)
-                if (has_ends(&c->questions))
+                if (c->questions.n)
                         put_outcomes(m, c, &c->questions, "answer");
         metrics_begin(m, "postern_relay_question_seconds", METRICS_HISTOGRAM,
                       "From a person's question to its answer.");
         LIST_FOREACH (c, &metering->tenants, entry)
-                if (has_ends(&c->questions))
+                if (c->questions.n)
                         metrics_put_times(m, &c->questions.answered, "tenant", c->name, METRICS_END);
         metrics_one(m, "postern_relay_questions_waiting", METRICS_GAUGE, "Questions under way.",
                     relay_questions_waiting(metering->relay));
 }
 
+enum link_number { LINK_READY = 0, LINK_CREDIT, LINK_IN_HAND, LINK_NOT_AFTER, LINK_NUMBERS };
+
 /* A connector's links, put together: one that reconnects has two for a while. */
 struct linked {
         const char *connector, *name; /* borrowed */
-        bool ready;
-        uint64_t credit;
-        size_t in_hand;
-        int64_t not_after;
+        double numbers[LINK_NUMBERS];
 };
 struct linked_list {
         struct linked *all;
@@ -184,9 +175,9 @@ static void add_view(void *arg, const struct dispatch_view *view)
 
         if (!linked)
                 return;
-        linked->ready |= view->ready;
-        linked->credit += view->credit;
-        linked->in_hand += view->in_hand;
+        linked->numbers[LINK_READY] = fmax(linked->numbers[LINK_READY], view->ready);
+        linked->numbers[LINK_CREDIT] += (double)view->credit;
+        linked->numbers[LINK_IN_HAND] += (double)view->in_hand;
 }
 
 /* Who of the tenant is linked; all: room for one for each session. */
@@ -202,19 +193,9 @@ static void collect(const struct relay *relay, const struct tenant *t, struct li
                 if (!linked)
                         continue;
                 linked->name = member ? member->name : "";
-                if (s->credential.not_after > linked->not_after)
-                        linked->not_after = s->credential.not_after;
+                linked->numbers[LINK_NOT_AFTER] =
+                        fmax(linked->numbers[LINK_NOT_AFTER], (double)s->credential.not_after);
         }
-}
-
-enum link_number { LINK_READY = 0, LINK_CREDIT, LINK_IN_HAND, LINK_NOT_AFTER, LINK_NUMBERS };
-
-static double number_of(const struct linked *linked, enum link_number which)
-{
-        const double numbers[LINK_NUMBERS] = {linked->ready, (double)linked->credit, (double)linked->in_hand,
-                                              (double)linked->not_after};
-
-        return numbers[which];
 }
 
 static const struct {
@@ -238,7 +219,7 @@ static void put_links(struct metrics *m, const struct relay *relay)
                         if (list.all)
                                 collect(relay, t, &list);
                         for (size_t i = 0; i < list.n; i++)
-                                metrics_put(m, number_of(&list.all[i], f), "tenant", t->name, "connector",
+                                metrics_put(m, list.all[i].numbers[f], "tenant", t->name, "connector",
                                             list.all[i].connector, "name", list.all[i].name, METRICS_END);
                         free(list.all);
                 }

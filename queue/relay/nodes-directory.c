@@ -60,7 +60,7 @@ static void begin_about(const struct nodes *n, struct msg_out *m, enum nodes_fra
 static int send_numbered(struct nodes *n, struct msg_out *m)
 {
         msg_u64(m, NODES_TAG_SEQ, n->seq + 1);
-        const int r = nodes_send(n, NULL, 0, m);
+        const int r = bus_send(n->bus, NULL, 0, m);
 
         n->seq += r == 0;
         return r;
@@ -140,14 +140,6 @@ static int tell_gone(struct nodes *n, const struct tenant *t, struct told *told)
         return r;
 }
 
-/* Which of a connector's sessions speaks for it: one that is ready, one that serves something, the first. */
-static bool is_better(const struct session *s, const struct session *than)
-{
-        const bool ready = dispatch_link_is_ready(s->link), other = dispatch_link_is_ready(than->link);
-
-        return ready != other ? ready : s->n_realms > 0 && than->n_realms == 0;
-}
-
 /* -errno: not all could be told. */
 static int tell_tenant(struct nodes *n, struct tenant *t)
 {
@@ -158,8 +150,12 @@ static int tell_tenant(struct nodes *n, struct tenant *t)
         LIST_FOREACH (told, &t->told_far, entry)
                 told->best = NULL;
         TAILQ_FOREACH (s, &t->sessions, entry) {
-                told = s->link ? told_of(n, t, s) : NULL;
-                if (told && (!told->best || is_better(s, told->best)))
+                if (!s->link || !(told = told_of(n, t, s)))
+                        continue;
+                /* of a connector's sessions one speaks that is ready, one that serves something, the first */
+                const struct session *best = told->best;
+                const bool ready = dispatch_link_is_ready(s->link), other = best && dispatch_link_is_ready(best->link);
+                if (!best || (ready != other ? ready : s->n_realms > 0 && best->n_realms == 0))
                         told->best = s;
         }
         for (told = LIST_FIRST(&t->told_far); told && r == 0; told = next) {
@@ -175,19 +171,11 @@ static int tell_tenant(struct nodes *n, struct tenant *t)
         return r;
 }
 
-static void tell_that_was_all(struct nodes *n)
-{
-        struct msg_out m;
-
-        nodes_begin(n, &m, NODES_TOLD);
-        msg_u64(&m, NODES_TAG_FROM, n->told_from);
-        n->telling_all = send_numbered(n, &m) < 0;
-}
-
 static void on_gathered(void *arg)
 {
         struct nodes *n = arg;
         struct tenant *t;
+        struct msg_out m;
 
         while (bus_is_connected(n->bus) && bus_queued(n->bus) < QUEUE_FULL && (t = TAILQ_FIRST(&n->untold))) {
                 if (tell_tenant(n, t) < 0)
@@ -195,8 +183,11 @@ static void on_gathered(void *arg)
                 TAILQ_REMOVE(&n->untold, t, untold);
                 t->is_untold = false;
         }
-        if (TAILQ_EMPTY(&n->untold) && n->telling_all)
-                tell_that_was_all(n);
+        if (TAILQ_EMPTY(&n->untold) && n->telling_all) { /* that was all */
+                nodes_begin(n, &m, NODES_TOLD);
+                msg_u64(&m, NODES_TAG_FROM, n->told_from);
+                n->telling_all = send_numbered(n, &m) < 0;
+        }
         if (!TAILQ_EMPTY(&n->untold) || n->telling_all)
                 loop_timer_in(n->gather, RETRY_MS);
 }

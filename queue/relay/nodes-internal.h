@@ -117,10 +117,9 @@ struct nodes {
         struct nodes_counts counts;
 };
 
-/* Begins a message with RUN. */
+/* Begins a message with RUN; and with REF. */
 void nodes_begin(const struct nodes *n, struct msg_out *m, enum nodes_frame type);
-/* run NULL: to all. number: bus_send's. */
-int nodes_send(struct nodes *n, const char *run, uint64_t number, const struct msg_out *m);
+void nodes_begin_ref(const struct nodes *n, struct msg_out *m, enum nodes_frame type, uint64_t ref);
 
 /* ---- nodes-directory.c ---- */
 int nodes_directory_new(struct nodes *n);

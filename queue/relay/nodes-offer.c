@@ -26,12 +26,6 @@
         (UINT64_C(1) << 63)   /* of a stray's number: a TOOK is of it, or of a hop with the other node's number */
 #define DUPLICATE "duplicate" /* REFUSED: a sign-in of that id is under way there */
 
-static void begin_ref(const struct nodes *n, struct msg_out *m, enum nodes_frame type, uint64_t ref)
-{
-        nodes_begin(n, m, type);
-        msg_u64(m, NODES_TAG_REF, ref);
-}
-
 /* A verdict by the sign-in's own names, for a node that knows it by no number. */
 static void put_stray(struct msg_out *m, const char *tenant, const char *connector, const char *id, const char *jwe)
 {
@@ -100,10 +94,10 @@ static int sink_request(void *arg, const struct request_event *event)
         table_add(&n->offers, &offer->by_ref, offer->ref, NULL);
         TAILQ_INSERT_TAIL(&far->offers, offer, entry);
         far->node->n_offers++;
-        begin_ref(n, &m, NODES_OFFER, offer->number);
+        nodes_begin_ref(n, &m, NODES_OFFER, offer->number);
         msg_str(&m, NODES_TAG_TENANT, far->tenant->name);
         msg_str(&m, NODES_TAG_CONNECTOR, far->connector);
-        const int r = nodes_send(n, far->node->run, offer->number, &m);
+        const int r = bus_send(n->bus, far->node->run, offer->number, &m);
         if (r < 0) {
                 offer_free(offer);
                 return r;
@@ -130,21 +124,13 @@ static void sink_cancel(void *arg, const char *id)
 
         if (!offer)
                 return;
-        begin_ref(offer->far->node->nodes, &m, NODES_CANCEL, offer->number);
+        nodes_begin_ref(offer->far->node->nodes, &m, NODES_CANCEL, offer->number);
         if (offer->granted)
-                (void)nodes_send(offer->far->node->nodes, offer->far->node->run, 0, &m);
+                (void)bus_send(offer->far->node->nodes->bus, offer->far->node->run, 0, &m);
         offer_free(offer);
 }
 
-/* The node that has the link drops it. */
-static void sink_drop(void *arg, const char *why)
-{
-        (void)arg;
-        (void)why;
-}
-
-const struct dispatch_sink nodes_sink = {
-        .request = sink_request, .withdraw = sink_withdraw, .cancel = sink_cancel, .drop = sink_drop};
+const struct dispatch_sink nodes_sink = {.request = sink_request, .withdraw = sink_withdraw, .cancel = sink_cancel};
 
 void nodes_offers_drop(struct far_link *far)
 {
@@ -184,7 +170,7 @@ static void take_claim(struct offer *offer)
 
         if (offer->granted)
                 return;
-        begin_ref(n, &m, NODES_GRANT, offer->number);
+        nodes_begin_ref(n, &m, NODES_GRANT, offer->number);
         msg_str(&m, NODES_TAG_ID, offer->id);
         msg_u64(&m, NODES_TAG_BUDGET, offer->deadline > now ? offer->deadline - now : 1);
         msg_str(&m, NODES_TAG_SEALED, offer->sealed);
@@ -192,7 +178,7 @@ static void take_claim(struct offer *offer)
                 msg_str(&m, NODES_TAG_TRACE, offer->trace);
         if (offer->last)
                 msg_u64(&m, NODES_TAG_LAST, 1);
-        if (nodes_send(n, far->node->run, offer->number, &m) < 0) { /* not a byte of it left */
+        if (bus_send(n->bus, far->node->run, offer->number, &m) < 0) { /* not a byte of it left */
                 give_back(offer, "node_gone", true);
                 return;
         }
@@ -224,15 +210,6 @@ static void take_refused(struct offer *offer, const struct msg_in *m)
         else
                 dispatch_declined(far->link, id, why);
         far_settle(far);
-}
-
-/* The answer has come: nobody need send it again. */
-static void say_took(struct node *node, uint64_t ref)
-{
-        struct msg_out m;
-
-        begin_ref(node->nodes, &m, NODES_TOOK, ref);
-        (void)nodes_send(node->nodes, node->run, 0, &m);
 }
 
 /* The one answer of what was granted: m has it. */
@@ -280,9 +257,9 @@ static void refuse(struct nodes *n, const char *run, uint64_t ref, const char *w
 {
         struct msg_out m;
 
-        begin_ref(n, &m, NODES_REFUSED, ref);
+        nodes_begin_ref(n, &m, NODES_REFUSED, ref);
         msg_str(&m, NODES_TAG_WHY, why);
-        (void)nodes_send(n, run, 0, &m);
+        (void)bus_send(n->bus, run, 0, &m);
 }
 
 /* Claims that may still be granted, of this connector. */
@@ -332,8 +309,8 @@ static void take_offer(struct node *node, const struct msg_in *m)
         table_add(&n->hops, &hop->by_key, hop->key, NULL);
         TAILQ_INSERT_TAIL(&n->hop_list, hop, entry);
         n->counts.claimed++;
-        begin_ref(n, &answer, NODES_CLAIM, ref);
-        if (nodes_send(n, node->run, 0, &answer) < 0)
+        nodes_begin_ref(n, &answer, NODES_CLAIM, ref);
+        if (bus_send(n->bus, node->run, 0, &answer) < 0)
                 hop_free(hop);
 }
 
@@ -346,14 +323,14 @@ static void hop_answer(struct hop *hop)
         const bool stray = hop->answer == NODES_VERDICT && hop->apart;
 
         hop->told_at = loop_now(n->relay->loop);
-        begin_ref(n, &m, stray ? NODES_STRAY : hop->answer, hop->ref);
+        nodes_begin_ref(n, &m, stray ? NODES_STRAY : hop->answer, hop->ref);
         if (hop->answer == NODES_REFUSED)
                 msg_str(&m, NODES_TAG_WHY, hop->why);
         if (stray)
                 put_stray(&m, hop->tenant, hop->connector, hop->id, hop->jwe);
         else if (hop->answer == NODES_VERDICT)
                 msg_str(&m, NODES_TAG_JWE, hop->jwe);
-        (void)nodes_send(n, hop->run, 0, &m);
+        (void)bus_send(n->bus, hop->run, 0, &m);
 }
 
 static void hop_end(struct hop *hop, enum nodes_frame answer)
@@ -385,8 +362,8 @@ static void hop_received(void *arg)
         struct msg_out m;
 
         hop->received = true;
-        begin_ref(hop->nodes, &m, NODES_RECEIVED, hop->ref);
-        (void)nodes_send(hop->nodes, hop->run, 0, &m);
+        nodes_begin_ref(hop->nodes, &m, NODES_RECEIVED, hop->ref);
+        (void)bus_send(hop->nodes->bus, hop->run, 0, &m);
 }
 
 static void hop_done(void *arg, const struct dispatch_outcome *o)
@@ -524,20 +501,12 @@ static void stray_free(struct nodes *n, struct stray *stray)
         free(stray);
 }
 
-static int ask_for_stray(struct nodes *n, struct stray *stray, const char *jwe)
-{
-        struct msg_out m;
-
-        begin_ref(n, &m, NODES_STRAY, stray->number);
-        put_stray(&m, stray->tenant, stray->connector, stray->id, jwe);
-        return nodes_send(n, NULL, 0, &m);
-}
-
 enum nodes_stray nodes_give_stray(struct nodes *n, const struct tenant *t, const char *connector, const char *id,
                                   const char *jwe)
 {
         struct stray *stray;
         size_t others = 0; /* of this tenant */
+        struct msg_out m;
 
         if (!n || TAILQ_EMPTY(&n->all))
                 return NODES_STRAY_LATE;
@@ -560,7 +529,9 @@ enum nodes_stray nodes_give_stray(struct nodes *n, const struct tenant *t, const
         stray->asked_at = loop_now(n->relay->loop);
         TAILQ_INSERT_TAIL(&n->strays, stray, entry);
         n->n_strays++;
-        if (ask_for_stray(n, stray, jwe) == 0)
+        nodes_begin_ref(n, &m, NODES_STRAY, stray->number);
+        put_stray(&m, stray->tenant, stray->connector, stray->id, jwe);
+        if (bus_send(n->bus, NULL, 0, &m) == 0)
                 return NODES_STRAY_ASKED;
         stray_free(n, stray);
         return NODES_STRAY_LATE;
@@ -575,8 +546,8 @@ static void take_stray(struct node *node, const struct msg_in *m)
             !nodes_frames_id(m, NODES_TAG_ID, id) || msg_get_str(m, NODES_TAG_JWE, jwe, sizeof(jwe)) < 0 ||
             dispatch_verdict_of(node->nodes->relay->dispatch, tenant, connector, id, jwe) != DISPATCH_CONFIRMED)
                 return;
-        begin_ref(node->nodes, &answer, NODES_TOOK, msg_get_u64(m, NODES_TAG_REF, 0));
-        (void)nodes_send(node->nodes, node->run, 0, &answer);
+        nodes_begin_ref(node->nodes, &answer, NODES_TOOK, msg_get_u64(m, NODES_TAG_REF, 0));
+        (void)bus_send(node->nodes->bus, node->run, 0, &answer);
 }
 
 /* An answer, or a stray verdict, has come. */
@@ -599,21 +570,19 @@ static void take_took(struct node *node, uint64_t number)
 
 /* ---- all messages of this kind ---- */
 
-/* An answer is for the node that was asked alone. */
-static struct offer *offer_answered(struct node *node, const struct msg_in *m)
-{
-        struct offer *offer = offer_numbered(node->nodes, msg_get_u64(m, NODES_TAG_REF, 0));
-
-        return offer && offer->far->node == node ? offer : NULL;
-}
-
+/* What comes is for the node that was asked alone. */
 static void take_about_offer(struct node *node, const struct msg_in *m)
 {
-        struct offer *offer = offer_answered(node, m);
+        const uint64_t ref = msg_get_u64(m, NODES_TAG_REF, 0);
+        struct offer *offer = offer_numbered(node->nodes, ref);
+        struct msg_out took;
 
+        offer = offer && offer->far->node == node ? offer : NULL;
         if (m->type == NODES_VERDICT || m->type == NODES_LOST ||
-            (m->type == NODES_REFUSED && (!offer || offer->granted)))
-                say_took(node, msg_get_u64(m, NODES_TAG_REF, 0));
+            (m->type == NODES_REFUSED && (!offer || offer->granted))) { /* nobody need send it again */
+                nodes_begin_ref(node->nodes, &took, NODES_TOOK, ref);
+                (void)bus_send(node->nodes->bus, node->run, 0, &took);
+        }
         if (!offer && m->type == NODES_RECEIVED)
                 nodes_take_question(node, m);
         if (!offer)
@@ -661,8 +630,8 @@ static void ask_after(struct nodes *n, uint64_t now)
                 if (!offer->granted || offer->received || now - offer->asked_at < ASK_MS)
                         continue;
                 offer->asked_at = now;
-                begin_ref(n, &m, NODES_ASK, offer->number);
-                (void)nodes_send(n, offer->far->node->run, 0, &m);
+                nodes_begin_ref(n, &m, NODES_ASK, offer->number);
+                (void)bus_send(n->bus, offer->far->node->run, 0, &m);
         }
 }
 

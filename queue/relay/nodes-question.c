@@ -13,39 +13,22 @@
 
 /* ---- sending ---- */
 
-static void begin(const struct nodes *n, struct msg_out *m, enum nodes_frame type, uint64_t number)
-{
-        nodes_begin(n, m, type);
-        msg_u64(m, NODES_TAG_REF, number);
-}
-
 uint64_t nodes_pass_question(struct nodes *nodes, const struct far_link *far, const char *id, uint32_t budget,
                              const char *sealed)
 {
         const uint64_t number = ++nodes->numbers;
         struct msg_out m;
 
-        begin(nodes, &m, NODES_QUESTION, number);
+        nodes_begin_ref(nodes, &m, NODES_QUESTION, number);
         msg_str(&m, NODES_TAG_TENANT, far->tenant->name);
         msg_str(&m, NODES_TAG_CONNECTOR, far->connector);
         msg_str(&m, NODES_TAG_ID, id);
         msg_u64(&m, NODES_TAG_BUDGET, budget);
         msg_str(&m, NODES_TAG_SEALED, sealed);
-        if (nodes_send(nodes, far->node->run, number, &m) < 0)
+        if (bus_send(nodes->bus, far->node->run, number, &m) < 0)
                 return 0;
         nodes->counts.questions_out++;
         return number;
-}
-
-static void answer_problem(struct nodes *n, const char *run, uint64_t number, const struct problem *p)
-{
-        struct msg_out m;
-
-        begin(n, &m, NODES_ANSWER, number);
-        msg_str(&m, NODES_TAG_WHY, problem_word(p->type));
-        if (p->reasons)
-                msg_str(&m, NODES_TAG_REASONS, p->reasons);
-        (void)nodes_send(n, run, 0, &m);
 }
 
 void nodes_answer_question(struct nodes *nodes, const char *run, uint64_t number, const char *jwe, size_t len,
@@ -56,16 +39,21 @@ void nodes_answer_question(struct nodes *nodes, const char *run, uint64_t number
 
         if (!nodes)
                 return;
-        if (p)
-                answer_problem(nodes, run, number, p);
+        if (p) {
+                nodes_begin_ref(nodes, &m, NODES_ANSWER, number);
+                msg_str(&m, NODES_TAG_WHY, problem_word(p->type));
+                if (p->reasons)
+                        msg_str(&m, NODES_TAG_REASONS, p->reasons);
+                (void)bus_send(nodes->bus, run, 0, &m);
+        }
         for (size_t at = 0, n; at < len; at += n) {
                 n = len - at < VERDICT_JWE_MAX ? len - at : VERDICT_JWE_MAX;
                 memcpy(part, jwe + at, n);
                 part[n] = '\0';
-                begin(nodes, &m, NODES_ANSWER, number);
+                nodes_begin_ref(nodes, &m, NODES_ANSWER, number);
                 msg_u64(&m, NODES_TAG_TOTAL, len);
                 msg_str(&m, NODES_TAG_JWE, part);
-                if (nodes_send(nodes, run, 0, &m) < 0)
+                if (bus_send(nodes->bus, run, 0, &m) < 0)
                         return; /* it ends there with its budget */
         }
 }
@@ -89,19 +77,11 @@ static void take_question(struct node *node, const struct msg_in *m)
             sealed_read(&form, sealed, strlen(sealed), &err) < 0 || form.n != 1 || form.padded != PADDED_SMALL)
                 return;
         passed.budget = (uint32_t)budget;
-        begin(n, &m_out, NODES_RECEIVED, number);
-        if (nodes_send(n, node->run, 0, &m_out) < 0)
+        nodes_begin_ref(n, &m_out, NODES_RECEIVED, number);
+        if (bus_send(n->bus, node->run, 0, &m_out) < 0)
                 return;
         n->counts.questions_in++;
         relay_question_passed(n->relay, &passed);
-}
-
-static enum problem_type problem_of_word(const char *word)
-{
-        for (enum problem_type p = PROBLEM_MALFORMED; p < PROBLEM_TYPES_; p++)
-                if (strcmp(problem_word(p), word) == 0)
-                        return p;
-        return PROBLEM_CONNECTOR_LOST;
 }
 
 static void take_answer(struct node *node, const struct msg_in *m)
@@ -115,7 +95,8 @@ static void take_answer(struct node *node, const struct msg_in *m)
         } else if (msg_get_str(m, NODES_TAG_WHY, why, sizeof(why)) == 0) {
                 (void)msg_get_str(m, NODES_TAG_REASONS, reasons, sizeof(reasons));
                 const bool is_word = decline_why_valid(reasons) || strcmp(reasons, "quarantined") == 0;
-                relay_question_failed(relay, node->run, number, problem_of_word(why), is_word ? reasons : NULL);
+                relay_question_failed(relay, node->run, number, problem_of_word(why, PROBLEM_CONNECTOR_LOST),
+                                      is_word ? reasons : NULL);
         }
 }
 

@@ -27,9 +27,10 @@ void nodes_begin(const struct nodes *n, struct msg_out *m, enum nodes_frame type
         msg_str(m, NODES_TAG_RUN, n->run);
 }
 
-int nodes_send(struct nodes *n, const char *run, uint64_t number, const struct msg_out *m)
+void nodes_begin_ref(const struct nodes *n, struct msg_out *m, enum nodes_frame type, uint64_t ref)
 {
-        return bus_send(n->bus, run, number, m);
+        nodes_begin(n, m, type);
+        msg_u64(m, NODES_TAG_REF, ref);
 }
 
 /* ---- the table of nodes ---- */
@@ -199,7 +200,7 @@ static void beat(struct nodes *n)
         nodes_begin(n, &m, NODES_HEARTBEAT);
         msg_str(&m, NODES_TAG_NAME, n->relay->config->node);
         msg_u64(&m, NODES_TAG_SEQ, n->seq);
-        if (nodes_send(n, NULL, 0, &m) == 0)
+        if (bus_send(n->bus, NULL, 0, &m) == 0)
                 n->beat_at = loop_now(n->relay->loop);
 }
 
@@ -233,29 +234,23 @@ static void on_tick(void *arg)
                 if (why)
                         node_gone(node, why);
                 else if (node->n_offers || node->absent_at)
-                        (void)nodes_send(n, node->run, PING_NUMBER, &m);
+                        (void)bus_send(n->bus, node->run, PING_NUMBER, &m);
         }
-}
-
-/* While this node changes its server, what is for other nodes waits for a moment instead of ending. */
-static void hush_all(struct nodes *n, bool hush)
-{
-        struct node *node;
-        struct far_link *far;
-
-        TAILQ_FOREACH (node, &n->all, entry)
-                TAILQ_FOREACH (far, &node->links, of_node)
-                        if (hush)
-                                dispatch_link_hush(far->link);
-                        else if (!far->leaving)
-                                dispatch_link_heard(far->link);
 }
 
 static void on_state(void *arg, bool connected, const char *why)
 {
         struct nodes *n = arg;
+        struct node *node;
+        struct far_link *far;
 
-        hush_all(n, !connected);
+        /* while this node changes its server, what is for other nodes waits for a moment instead of ending */
+        TAILQ_FOREACH (node, &n->all, entry)
+                TAILQ_FOREACH (far, &node->links, of_node)
+                        if (!connected)
+                                dispatch_link_hush(far->link);
+                        else if (!far->leaving)
+                                dispatch_link_heard(far->link);
         if (connected) {
                 log_info("nats_connected", KV_S("part", "dispatch"));
                 n->alone_since = 0;
@@ -281,7 +276,7 @@ void nodes_ask(struct node *node)
         if (node->asked_at && now - node->asked_at < node->ask_ms)
                 return;
         nodes_begin(node->nodes, &m, NODES_SYNC);
-        if (nodes_send(node->nodes, node->run, 0, &m) < 0)
+        if (bus_send(node->nodes->bus, node->run, 0, &m) < 0)
                 return;
         node->ask_ms = node->asked_at ? node->ask_ms * 2 : ASK_MIN_MS;
         node->ask_ms = node->ask_ms > ASK_MAX_MS ? ASK_MAX_MS : node->ask_ms;
@@ -390,7 +385,7 @@ struct nodes *nodes_free(struct nodes *nodes)
 
                 /* by the way of its last answers: what goes to all could overtake them */
                 if (nodes->bus)
-                        (void)nodes_send(nodes, node->run, 0, &m);
+                        (void)bus_send(nodes->bus, node->run, 0, &m);
                 while (!TAILQ_EMPTY(&node->links))
                         nodes_far_free(TAILQ_FIRST(&node->links));
                 TAILQ_REMOVE(&nodes->all, node, entry);

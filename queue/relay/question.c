@@ -315,16 +315,6 @@ void api_question(void *arg, struct http_req *r)
 
 /* ---- the connector's answer ---- */
 
-static void give_declined(struct question *q, const char *why)
-{
-        if (strcmp(why, "stale_key") == 0)
-                end_with(q, PROBLEM_STALE_KEYS, NULL, why);
-        else if (decline_may_move_on(why) && strcmp(why, "expired") != 0)
-                end_with(q, PROBLEM_NOT_READY, NULL, why);
-        else
-                end_with(q, PROBLEM_MALFORMED, NULL, why);
-}
-
 void relay_link_answer(void *arg, struct http_req *r)
 {
         struct relay *relay = arg;
@@ -350,7 +340,11 @@ void relay_link_answer(void *arg, struct http_req *r)
                 end_answered(q, body, n);
                 http_reply(r, 204, NULL, "", 0);
         } else if (type && strcmp(type, "application/json") == 0 && question_declined_decode(why, body, n, &err) == 0) {
-                give_declined(q, why);
+                end_with(q,
+                         strcmp(why, "stale_key") == 0                             ? PROBLEM_STALE_KEYS
+                         : decline_may_move_on(why) && strcmp(why, "expired") != 0 ? PROBLEM_NOT_READY
+                                                                                   : PROBLEM_MALFORMED,
+                         NULL, why);
                 http_reply(r, 204, NULL, "", 0);
         } else {
                 http_fail(r, PROBLEM_MALFORMED,

@@ -61,11 +61,6 @@ static const struct http_route routes[] = {
         {HTTP_POST, "/.well-known/est/{}/simplereenroll", relay_est_simplereenroll, SMALL_BODY_MAX},
 };
 
-static void before_request(void *arg)
-{
-        clock_look(arg);
-}
-
 /* ---- start ---- */
 
 int relay_want_descriptors(const struct relay_config *config, struct error *err)
@@ -128,16 +123,6 @@ static int listen_all(struct relay *relay, struct buffer *places, struct error *
         return 0;
 }
 
-static void on_term(void *arg)
-{
-        relay_drain(arg);
-}
-
-static void on_hup(void *arg)
-{
-        relay_reload(arg);
-}
-
 static void on_purge(void *arg)
 {
         struct relay *relay = arg;
@@ -152,25 +137,21 @@ static void on_purge(void *arg)
 }
 
 /* Streams outlive what they began with. */
-static void end_if_worthless(struct relay *relay, struct session *s)
-{
-        struct peer peer;
-        struct error err;
-        int r = credential_check(relay, &s->credential, &peer, &err);
-
-        if (r < 0 && r != -EIO)
-                session_drop(s, err.text);
-}
-
 static void end_expired(struct relay *relay)
 {
         struct session *s;
         struct tenant *t;
+        struct peer peer;
+        struct error err;
+        int r;
 
         LIST_FOREACH (t, &relay->tenants, entry) {
                 TAILQ_FOREACH (s, &t->sessions, entry) {
-                        if (!credential_current(relay, &s->credential))
-                                end_if_worthless(relay, s);
+                        r = credential_current(relay, &s->credential)
+                                    ? 0
+                                    : credential_check(relay, &s->credential, &peer, &err);
+                        if (r < 0 && r != -EIO)
+                                session_drop(s, err.text);
                 }
         }
 }
@@ -247,7 +228,7 @@ static void on_drain_timer(void *arg)
                 loop_timer_in(relay->drain_timer, DRAIN_LOOK_MS);
         } else {
                 log_info("drained", KV_U("abandoned", left));
-                dispatch_abandon(relay->dispatch);
+                dispatch_end(relay->dispatch, NULL);
                 relay->drained = true; /* the last answers still have to leave */
                 relay->drain_end = now + DRAIN_LEAVE_MS;
                 loop_timer_in(relay->drain_timer, DRAIN_GRACE_MS);
@@ -256,10 +237,10 @@ static void on_drain_timer(void *arg)
 
 static int make_events(struct relay *relay)
 {
-        int r = loop_signal_new(&relay->signals[0], relay->loop, SIGTERM, on_term, relay);
+        int r = loop_signal_new(&relay->signals[0], relay->loop, SIGTERM, relay_drain, relay);
 
-        r = r < 0 ? r : loop_signal_new(&relay->signals[1], relay->loop, SIGINT, on_term, relay);
-        r = r < 0 ? r : loop_signal_new(&relay->signals[2], relay->loop, SIGHUP, on_hup, relay);
+        r = r < 0 ? r : loop_signal_new(&relay->signals[1], relay->loop, SIGINT, relay_drain, relay);
+        r = r < 0 ? r : loop_signal_new(&relay->signals[2], relay->loop, SIGHUP, relay_reload, relay);
         r = r < 0 ? r : loop_timer_new(&relay->drain_timer, relay->loop, NULL, on_drain_timer, relay);
         r = r < 0 ? r : loop_timer_new(&relay->purge_timer, relay->loop, NULL, on_purge, relay);
         r = r < 0 ? r : loop_timer_new(&relay->refresh_timer, relay->loop, NULL, on_refresh, relay);
@@ -309,7 +290,7 @@ int relay_start(struct relay *relay, struct error *err)
         struct http_config http = {.loop = relay->loop,
                                    .routes = routes,
                                    .n_routes = sizeof(routes) / sizeof(routes[0]),
-                                   .before = before_request,
+                                   .before = clock_look,
                                    .arg = relay,
                                    .header = relay->sandbox ? HTTP_SANDBOX_HEADER : NULL,
                                    .limits = HTTP_LIMITS};
@@ -359,8 +340,9 @@ int relay_start(struct relay *relay, struct error *err)
 
 /* ---- reload, drain, stop ---- */
 
-void relay_reload(struct relay *relay)
+void relay_reload(void *arg)
 {
+        struct relay *relay = arg;
         const struct relay_config *c = relay->config;
         struct ca *ca = NULL;
         struct error err;
@@ -383,8 +365,9 @@ void relay_reload(struct relay *relay)
         sd_notify(0, "READY=1");
 }
 
-void relay_drain(struct relay *relay)
+void relay_drain(void *arg)
 {
+        struct relay *relay = arg;
         if (relay->draining || relay->moving || relay->settling)
                 return;
         relay->drain_end = loop_now(relay->loop) + DRAIN_MS;

@@ -158,8 +158,9 @@ int relay_want_descriptors(const struct relay_config *config, struct error *err)
 /* Opens state and listens; relay->config is filled in. */
 int relay_start(struct relay *relay, struct error *err);
 void relay_stop(struct relay *relay);
-void relay_reload(struct relay *relay);
-void relay_drain(struct relay *relay);
+/* Of a signal; arg is the relay. */
+void relay_reload(void *arg);
+void relay_drain(void *arg);
 
 /* ---- check.c ---- */
 /*
@@ -355,10 +356,10 @@ int credential_check(struct relay *relay, const struct credential *c, struct pee
 int credential_of(struct relay *relay, struct http_req *r, struct peer *ret_peer, struct error *err);
 /* The dates alone. */
 bool credential_current(const struct relay *relay, const struct credential *c);
-/* Takes the clock as it is; says that it is right; looks whether it has jumped. */
+/* Takes the clock as it is; says that it is right; looks whether it has jumped (arg is the relay). */
 void clock_start(struct relay *relay);
 void clock_trust(struct relay *relay);
-void clock_look(struct relay *relay);
+void clock_look(void *arg);
 /* Now; where the clock has jumped, the earlier and the later of its time and the one before the jump. */
 int64_t clock_earliest(const struct relay *relay);
 int64_t clock_latest(const struct relay *relay);
@@ -430,8 +431,8 @@ void sessions_close(struct tenant *t);
 void session_takes_over(struct session *s);
 /* Ends the stream in order and has the connector open another one at once; s is gone. */
 void session_send_back(struct session *s);
-/* Drops the stream, later. */
-void session_drop(struct session *s, const char *why);
+/* Drops the stream of the session (arg), later. */
+void session_drop(void *arg, const char *why);
 
 /* ---- clones.c: copies of one identity, and what the operator decided about connectors ---- */
 /* A new session: remembers its boot, sees one that comes back, and keeps a connector in quarantine from work. */

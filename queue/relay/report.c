@@ -41,17 +41,8 @@ static bool is_draining(const struct report *report)
         return false;
 }
 
-/* What a connector says beyond the roster's word counts for nothing, and the admin hears of it once a session. */
-static void tell_beyond(struct session *s, const char *realm)
-{
-        if (s->beyond_told)
-                return;
-        s->beyond_told = true;
-        relay_event(s->relay, s->tenant->name, "connector_beyond_roster", s->connector,
-                    "says that it serves %.200s, for which the roster does not let it speak", realm);
-}
-
-/* Keeps the realms that are ready, of those that the roster lets the connector speak for. */
+/* Keeps the realms that are ready, of those that the roster lets the connector speak for. What it says beyond that
+ * counts for nothing, and the admin hears of it once a session. */
 static int take_realms(struct session *s, const struct report *report)
 {
         const struct roster_member *m = tenant_connector_by_id(tenant_live_roster(s->relay, s->tenant), s->connector);
@@ -62,12 +53,17 @@ static int take_realms(struct session *s, const struct report *report)
         if (!realms)
                 return -ENOMEM;
         for (size_t i = 0; i < n_offered; i++) {
+                const char *realm = report->realms[i].realm;
+
                 if (!report->realms[i].ready)
                         continue;
-                if (roster_speaks_for(m, report->realms[i].realm))
-                        memcpy(realms[n++], report->realms[i].realm, sizeof(*realms));
-                else if (m)
-                        tell_beyond(s, report->realms[i].realm);
+                if (roster_speaks_for(m, realm)) {
+                        memcpy(realms[n++], realm, sizeof(*realms));
+                } else if (m && !s->beyond_told) {
+                        s->beyond_told = true;
+                        relay_event(s->relay, s->tenant->name, "connector_beyond_roster", s->connector,
+                                    "says that it serves %.200s, for which the roster does not let it speak", realm);
+                }
         }
         if (n != s->n_realms || (n && memcmp(realms, s->realms, n * sizeof(*realms)) != 0))
                 api_keys_touch(s->relay, s->tenant);
@@ -75,16 +71,6 @@ static int take_realms(struct session *s, const struct report *report)
         s->realms = realms;
         s->n_realms = n;
         return 0;
-}
-
-static void take_state(struct session *s, const struct report *report)
-{
-        struct dispatch_state state = {.granted = report->granted,
-                                       .ready = s->n_realms > 0,
-                                       .n_reasons = report->n_reasons,
-                                       .reasons = (const char(*)[64])report->reasons};
-
-        dispatch_link_state(s->link, &state);
 }
 
 /* A statement that does not verify is ignored, and said once. */
@@ -107,25 +93,21 @@ static void take_statement(struct session *s, const char *text)
                  KV_S("why", err.text));
 }
 
-/* This node gave it to this connector, and whoever waited was told something else. */
-static bool is_over(const struct session *s, const char *id)
-{
-        struct dispatch_trail trail;
-
-        return dispatch_trail(s->relay->dispatch, s->tenant->name, id, &trail) == 0 &&
-               strcmp(trail.connector, s->connector) == 0;
-}
-
 /* One that this node does not know may be waited for at another: until that is known it is in neither list, and the
  * connector comes with it again. */
 static void take_verdict(struct session *s, const struct report_item *item, struct report_answer *answer)
 {
         enum nodes_stray stray = NODES_STRAY_TAKEN;
+        struct dispatch_trail trail;
 
-        if (dispatch_verdict(s->link, item->id, item->jwe) != DISPATCH_CONFIRMED)
-                stray = is_over(s, item->id)
-                                ? NODES_STRAY_LATE
-                                : nodes_give_stray(s->relay->nodes, s->tenant, s->connector, item->id, item->jwe);
+        if (dispatch_verdict(s->link, item->id, item->jwe) != DISPATCH_CONFIRMED) {
+                /* this node gave it to this connector, and whoever waited was told something else */
+                const bool over = dispatch_trail(s->relay->dispatch, s->tenant->name, item->id, &trail) == 0 &&
+                                  strcmp(trail.connector, s->connector) == 0;
+
+                stray = over ? NODES_STRAY_LATE
+                             : nodes_give_stray(s->relay->nodes, s->tenant, s->connector, item->id, item->jwe);
+        }
         if (stray == NODES_STRAY_TAKEN)
                 memcpy(answer->confirmed[answer->n_confirmed++], item->id, sizeof(item->id));
         if (stray != NODES_STRAY_LATE)
@@ -167,7 +149,10 @@ static void answer_report(struct http_req *r, struct session *s, struct report *
                 http_fail(r, PROBLEM_INTERNAL, "no memory for the report");
                 return;
         }
-        take_state(s, report);
+        dispatch_link_state(s->link, &(struct dispatch_state){.granted = report->granted,
+                                                              .ready = s->n_realms > 0,
+                                                              .n_reasons = report->n_reasons,
+                                                              .reasons = (const char(*)[64])report->reasons});
         s->reported_at = loop_now(s->relay->loop);
         if (!is_draining(report))
                 session_takes_over(s);
@@ -219,13 +204,6 @@ struct identity {
         struct key *key;
         char *proof, *jwk;
 };
-
-static void identity_clear(struct identity *i)
-{
-        key_free(i->key);
-        free(i->proof);
-        free(i->jwk);
-}
 
 /* By this key for this connector, and not old; but a key that is stored already may show its old proof again. */
 static int check_proof(const struct relay *relay, const struct peer *peer, const struct identity *i, struct error *err)
@@ -335,5 +313,7 @@ void relay_link_identity(void *arg, struct http_req *r)
                 http_fail(r, code == -ENOMEM ? PROBLEM_INTERNAL : PROBLEM_MALFORMED, err.text);
         else
                 settle_identity(relay, r, &peer, &i);
-        identity_clear(&i);
+        key_free(i.key);
+        free(i.proof);
+        free(i.jwk);
 }

@@ -223,7 +223,7 @@ static void sink_cancel(void *arg, const char *id)
         session_event(s, "cancel", json);
 }
 
-static void sink_drop(void *arg, const char *why)
+void session_drop(void *arg, const char *why)
 {
         struct session *s = arg;
 
@@ -368,13 +368,13 @@ static void shed_older(struct tenant *t, const char *connector, const char *boot
                         continue;
                 if (same) {
                         clones_shed(same);
-                        sink_drop(same, "a newer session of the same boot");
+                        session_drop(same, "a newer session of the same boot");
                 }
                 same = s;
         }
         if (!same && n >= SESSIONS_PER_CONNECTOR && oldest) {
                 clones_shed(oldest);
-                sink_drop(oldest, "a newer session of the same connector");
+                session_drop(oldest, "a newer session of the same connector");
         }
 }
 
@@ -416,7 +416,7 @@ static struct session *session_new(struct relay *relay, struct http_req *r, cons
                                    .connector = peer->connector.id,
                                    .boot = boot,
                                    .first_ms = FIRST_REPORT_MS};
-        const struct dispatch_sink sink = {sink_request, sink_withdraw, sink_cancel, sink_drop, s};
+        const struct dispatch_sink sink = {sink_request, sink_withdraw, sink_cancel, session_drop, s};
 
         if (!s)
                 return NULL;
@@ -555,11 +555,6 @@ bool sessions_move(struct relay *relay)
                                 ask_to_leave(s);
         }
         return relay->n_sessions > 0;
-}
-
-void session_drop(struct session *s, const char *why)
-{
-        sink_drop(s, why);
 }
 
 void session_send_back(struct session *s)

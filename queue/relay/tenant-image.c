@@ -194,30 +194,18 @@ static void take_roster(struct relay *relay, struct tenant *t, const struct buff
 /* ---- tenants ---- */
 
 /* Streams outlive what they began with. */
-static void end_worthless(struct relay *relay, struct tenant *t)
-{
-        struct session *s;
-        struct peer peer;
-        struct error err;
-
-        TAILQ_FOREACH (s, &t->sessions, entry)
-                if (credential_check(relay, &s->credential, &peer, &err) < 0)
-                        session_drop(s, err.text);
-}
-
-/* Whether it is the tenant that was told before: not one of the same name that was made since. */
-static bool is_same(const struct tenant *t, const struct store_image *image)
-{
-        return image->tenant.since == t->since && strcmp(image->tenant.pin, t->pin) == 0 &&
-               (!t->roster || image->roster.len);
-}
-
 static void take_image(void *arg, const struct store_image *image)
 {
         struct relay *relay = arg;
         struct tenant *t = NULL;
+        struct session *s;
+        struct peer peer;
+        struct error err;
 
-        if (tenant_get(relay, image->tenant.name, &t) == 0 && !is_same(t, image)) {
+        /* one of the same name may have been made since, which is another */
+        if (tenant_get(relay, image->tenant.name, &t) == 0 &&
+            (image->tenant.since != t->since || strcmp(image->tenant.pin, t->pin) != 0 ||
+             (t->roster && !image->roster.len))) {
                 tenant_drop(relay, t);
                 t = NULL;
         }
@@ -233,7 +221,9 @@ static void take_image(void *arg, const struct store_image *image)
         take_roster(relay, t, &image->roster, is_new);
         if (is_new)
                 return;
-        end_worthless(relay, t);
+        TAILQ_FOREACH (s, &t->sessions, entry) /* those whose certificate counts no more */
+                if (credential_check(relay, &s->credential, &peer, &err) < 0)
+                        session_drop(s, err.text);
         clones_refresh(relay, t);
 }
 

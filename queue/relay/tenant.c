@@ -95,7 +95,7 @@ void tenant_drop(struct relay *relay, struct tenant *t)
 {
         log_info("tenant_removed", KV_S("tenant", t->name));
         relay_events_event(relay->events, t->name, "tenant_removed", NULL, NULL);
-        dispatch_end_tenant(relay->dispatch, t->name);
+        dispatch_end(relay->dispatch, t->name);
         sessions_close(t);
         nodes_forget_tenant(relay->nodes, t);
         metering_forget(relay->metering, t->name);
@@ -164,23 +164,17 @@ const struct announced *tenant_announced(const struct tenant *t, const char *con
         return NULL;
 }
 
-/* The identity key that signed it is still the roster's for this connector. */
-static bool still_member(const struct roster *roster, const struct announced *a)
-{
-        const struct roster_member *m = tenant_connector_by_id(roster, a->connector);
-
-        return m && strcmp(key_kid(m->key), a->statement->kid) == 0;
-}
-
 void tenant_set_roster(struct tenant *t, struct roster *roster)
 {
+        const struct roster_member *m;
         struct announced *a, *next;
 
         roster_free(t->roster);
         t->roster = roster;
         for (a = TAILQ_FIRST(&t->announced); a; a = next) {
                 next = TAILQ_NEXT(a, entry);
-                if (!still_member(roster, a))
+                m = tenant_connector_by_id(roster, a->connector);
+                if (!m || strcmp(key_kid(m->key), a->statement->kid) != 0) /* no more by the key that signed it */
                         announced_free(t, a);
         }
 }
@@ -208,15 +202,8 @@ void tenant_forget_statement(struct tenant *t, const char *connector)
         }
 }
 
-/* Whether s may take the place of old: a later one of the same boot, or a younger one of another. */
-static bool supersedes(const struct statement *s, const struct statement *old)
-{
-        if (strcmp(s->boot, old->boot) == 0)
-                return s->seq > old->seq;
-        return s->iat >= old->iat;
-}
-
-/* At most one per connector, and connectors come from the roster, so the list is capped by it. */
+/* A later one of the same boot takes a statement's place, or a younger one of another. At most one per connector, and
+ * connectors come from the roster, so the list is capped by it. */
 static int keep_statement(struct tenant *t, const char *connector, struct statement *s, struct error *err)
 {
         const struct announced *found = tenant_announced(t, connector);
@@ -232,7 +219,8 @@ static int keep_statement(struct tenant *t, const char *connector, struct statem
                         return error_fail(err, -ENOMEM, "no memory");
                 memcpy(a->connector, connector, strnlen(connector, ID_MAX));
                 TAILQ_INSERT_TAIL(&t->announced, a, entry);
-        } else if (!supersedes(s, a->statement)) {
+        } else if (strcmp(s->boot, a->statement->boot) == 0 ? s->seq <= a->statement->seq
+                                                            : s->iat < a->statement->iat) {
                 return error_fail(err, -ESTALE, "statement %llu is not newer than %llu", (unsigned long long)s->seq,
                                   (unsigned long long)a->statement->seq);
         }

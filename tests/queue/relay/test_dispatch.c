@@ -242,7 +242,7 @@ static void test_waiting_ends_with_the_relay(void **state)
         (void)state;
         let_wait(a, &r, 1);
         dispatch_drain(w.d);
-        dispatch_abandon(w.d);
+        dispatch_end(w.d, NULL);
         turn();
         assert_int_equal(r->problem, PROBLEM_DRAINING);
         assert_false(r->unknown);
@@ -457,7 +457,7 @@ static void test_duplicates_and_limits(void **state)
         r = submit("100", 8000);
         turn();
         assert_int_equal(r->problem, PROBLEM_DRAINING);
-        dispatch_abandon(w.d);
+        dispatch_end(w.d, NULL);
         turn();
         assert_int_equal(dispatch_in_flight(w.d), 0);
         assert_int_equal(w.requests[5].problem, PROBLEM_CONNECTOR_LOST);

@@ -1360,7 +1360,7 @@ class Lifecycle(RelayTest):
         lines = done.stdout.splitlines()
         self.assertLessEqual(len(lines), 30)
         self.assertLessEqual(max(map(len, lines)), 80)
-        self.assertEqual(subprocess.run([relay_site.RELAY], stderr=subprocess.DEVNULL).returncode, 2)
+        self.assertEqual(subprocess.run([relay_site.RELAY, '--nonsense'], stderr=subprocess.DEVNULL).returncode, 2)
 
 
 if __name__ == '__main__':
