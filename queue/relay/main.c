@@ -24,8 +24,7 @@
 
 #define CONFIG_DEFAULT "/etc/postern-relay/relay.conf"
 
-static const char help[] = "Usage: postern-relay [--config FILE] [--check-config]\n"
-                           "       postern-relay [--config FILE] WORD ...\n"
+static const char help[] = "Usage: postern-relay [--config FILE] [--check-config | WORD ...]\n"
                            "\n"
                            "The meeting point of sign-in services and connectors. Without a word it runs the\n"
                            "relay in the foreground; SIGTERM drains and ends it, SIGHUP reads its TLS\n"

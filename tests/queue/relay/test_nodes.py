@@ -660,6 +660,7 @@ class Questions(Case):
         laters = [self.later(0)[1] for _ in range(9)]  # eight are under way at a connector, by whatever node
         for _ in range(8):
             self.far.next('question')
+        wait_for('the ninth is refused', lambda: not all(later.is_alive() for later in laters))
         self.far.hang_up()
         self.assertEqual(sorted(self.problem(later.result())[:2] for later in laters), [(502, 'connector-lost')] * 8 + [(503, 'busy')])
         wait_for('it is linked nowhere', lambda: self.problem(self.ask(0, new_id()))[1] in ('no-connector', 'stale-keys'))
