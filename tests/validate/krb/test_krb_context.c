@@ -145,6 +145,27 @@ static void test_keytab_without_aes_is_refused(void **state)
         assert_null(krb_domain_find(f->krb, &ad));
 }
 
+/* Another keytab at a reload: the error tells what that one holds, and the keys that were there stay. */
+static void test_refused_at_reload_tells_the_new_ones_keys(void **state)
+{
+        struct fixture *f = *state;
+        krb5_keytab served = f->source, other = NULL;
+        struct error err = {""};
+
+        add_key(f, "host/connector.corp.example@CORP.EXAMPLE", ENCTYPE_AES256_CTS_HMAC_SHA1_96, 3);
+        assert_int_equal(krb_domain_add(&f->krb->method, &ad, NULL), 0);
+        assert_int_equal(krb5_kt_resolve(f->krb->context, "MEMORY:test-other", &other), 0);
+        f->source = other;
+        add_key(f, "host/other.corp.example@CORP.EXAMPLE", ENCTYPE_AES256_CTS_HMAC_SHA1_96, 7);
+        f->source = served;
+        assert_true(krb_set_keytab(&f->krb->method, &ad, "MEMORY:test-other", &err) < 0);
+        assert_non_null(strstr(err.text, "host/other.corp.example@CORP.EXAMPLE number 7"));
+        assert_null(strstr(err.text, "number 3"));
+        assert_string_equal(krb_domain_find(f->krb, &ad)->keytab_source, ad.keytab);
+        assert_int_equal(count_keys(f, krb_domain_find(f->krb, &ad)->keytab), 1);
+        krb5_kt_close(f->krb->context, other);
+}
+
 static void test_missing_keytab_is_refused(void **state)
 {
         struct fixture *f = *state;
@@ -226,10 +247,15 @@ static void test_memory_keytabs_are_unique(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                TEST(test_environment_is_ignored),    TEST(test_only_aes_is_offered),
-                TEST(test_keytab_is_copied),          TEST(test_keytab_without_aes_is_refused),
-                TEST(test_missing_keytab_is_refused), TEST(test_names_are_not_parsed),
-                TEST(test_names_that_no_account_has), TEST(test_memory_keytabs_are_unique),
+                TEST(test_environment_is_ignored),
+                TEST(test_only_aes_is_offered),
+                TEST(test_keytab_is_copied),
+                TEST(test_keytab_without_aes_is_refused),
+                TEST(test_refused_at_reload_tells_the_new_ones_keys),
+                TEST(test_missing_keytab_is_refused),
+                TEST(test_names_are_not_parsed),
+                TEST(test_names_that_no_account_has),
+                TEST(test_memory_keytabs_are_unique),
         };
         return cmocka_run_group_tests_name("validate-krb-context", tests, NULL, NULL);
 }

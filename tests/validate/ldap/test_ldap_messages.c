@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "validate/ldap/ber.h"
+#include "validate/ldap/details.h"
 #include "validate/ldap/identity.h"
 
 #define SID_BYTES "\1\5\0\0\0\0\0\5\25\0\0\0\1\0\0\0\2\0\0\0\3\0\0\0\364\1\0\0"
@@ -340,6 +341,33 @@ static void test_generic_identity(void **state)
         assert_string_equal(who.base, "");
 }
 
+/* ---- attributes for the verdict ---- */
+
+/* What is told is text: an id that is none in its usual form is left out, whatever its bytes look like. */
+static void test_ids_that_are_none(void **state)
+{
+        static const struct domain_config wants = {.name = "corp.example", .attributes = {"objectSid", "objectGUID"}};
+        static const struct attribute right[] = {{"objectSid", SID_BYTES, 28}, {"objectGUID", GUID_BYTES, 16}};
+        static const struct attribute wrong[] = {
+                {"objectSid", "no SID, but a text that is longer than any of them, which goes up to 68 bytes", 77},
+                {"objectGUID", "no GUID", 7}};
+        struct ldap_details d = {.domain = &wants, .base = "", .asked = 1};
+        uint8_t space[400];
+        struct ldap_message m = entry(space, right, 2);
+
+        (void)state;
+        m.name = (struct ldap_bytes){"CN=bob", 6};
+        ldap_details_entry(&d, &m);
+        assert_int_equal(d.details.state, DETAILS_COMPLETE);
+        assert_true(d.details.values.len > 60);
+        d = (struct ldap_details){.domain = &wants, .base = "", .asked = 1};
+        m = entry(space, wrong, 2);
+        m.name = (struct ldap_bytes){"CN=bob", 6};
+        ldap_details_entry(&d, &m);
+        assert_int_equal(d.details.state, DETAILS_TRUNCATED);
+        assert_int_equal(d.details.values.len, 0);
+}
+
 static int set_up(void **state)
 {
         struct error err;
@@ -369,6 +397,7 @@ int main(void)
                 cmocka_unit_test(test_identity),
                 cmocka_unit_test(test_no_identity),
                 cmocka_unit_test(test_generic_identity),
+                cmocka_unit_test(test_ids_that_are_none),
         };
 
         return cmocka_run_group_tests(tests, set_up, tear_down);
