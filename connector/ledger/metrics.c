@@ -247,31 +247,6 @@ static void put_findings(struct metrics *m, const json_t *status)
         }
 }
 
-/* What goes out to a SIEM, by the configuration's key; nothing where it names none. */
-static void put_outlets(struct metrics *m, const json_t *outlets)
-{
-        static const struct {
-                const char *member, *name, *help;
-                enum metrics_kind kind;
-        } families[] = {
-                {"open", "postern_outlet_open", "1: records go out to whoever gathers them.", METRICS_GAUGE},
-                {"waiting", "postern_outlet_waiting", "Records that wait to go out.", METRICS_GAUGE},
-                {"sent", "postern_outlet_sent_total", "Records that went out.", METRICS_COUNTER},
-                {"lost", "postern_outlet_lost_total", "Records that were lost on the way out.", METRICS_COUNTER},
-        };
-        const char *key;
-        json_t *outlet;
-
-        for (size_t i = 0; outlets && i < sizeof(families) / sizeof(families[0]); i++) {
-                metrics_begin(m, families[i].name, families[i].kind, families[i].help);
-                json_object_foreach ((json_t *)(uintptr_t)outlets, key, outlet) {
-                        const json_t *value = json_object_get(outlet, families[i].member);
-                        metrics_put(m, json_is_true(value) ? 1 : (double)json_integer_value(value), "way", key,
-                                    METRICS_END);
-                }
-        }
-}
-
 static void put_all(struct metrics *m, const struct ledger_metrics *lm, const json_t *status)
 {
         const json_t *parts = json_object_get(status, "parts"), *ledger = json_object_get(status, "ledger");
@@ -292,7 +267,7 @@ static void put_all(struct metrics *m, const struct ledger_metrics *lm, const js
         put_fact(m, "postern_ledger_records_in_memory", METRICS_GAUGE, "Of them those that are on no disk yet.", ledger,
                  "in_memory");
         put_fact(m, "postern_ledger_records_lost_total", METRICS_COUNTER, "Records that were lost.", ledger, "dropped");
-        put_outlets(m, json_object_get(status, "outlets"));
+        ledger_outlets_metrics(lm->ledger->outlets, m);
         put_findings(m, status);
 }
 

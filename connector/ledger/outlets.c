@@ -369,3 +369,8 @@ json_t *ledger_outlets_status(const struct ledger_outlets *o)
         json_decref(all);
         return NULL;
 }
+
+void ledger_outlets_metrics(const struct ledger_outlets *o, struct metrics *m)
+{
+        events_ways_metrics(o ? o->ways : NULL, m);
+}

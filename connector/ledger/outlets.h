@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "base/ipc/ipc.h"
+#include "base/metrics/metrics.h"
 #include "connector/ledger/request.h"
 
 struct ledger;
@@ -35,3 +36,5 @@ void ledger_outlets_admin(struct ledger_outlets *outlets, const json_t *act);
 /* {"events_file": {"path","open","sent","waiting","lost","lost_last","since","why"}}: a new object, NULL where none is
  * named. */
 json_t *ledger_outlets_status(const struct ledger_outlets *outlets);
+/* The families postern_outlet_*. */
+void ledger_outlets_metrics(const struct ledger_outlets *outlets, struct metrics *m);

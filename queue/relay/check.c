@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/core/cleanup.h"
+#include "base/scribe/scribe.h"
 #include "base/ipc/loop.h"
 #include "base/process/harden.h"
 #include "queue/relay/ca-node.h"
@@ -164,6 +165,18 @@ static void check_state(struct relay_faults *faults, const struct relay_config *
                                  config->state_dir, strerror(-r));
 }
 
+/* Of a socket the receiver may come later. */
+static void check_ways(struct relay_faults *faults, const struct relay_config *config)
+{
+        const char *const paths[EVENTS_WAYS] = {
+                [EVENTS_WAY_FILE] = config->events_file, [EVENTS_WAY_TRACES] = config->traces_file};
+        struct error err;
+
+        for (size_t i = 0; i < EVENTS_WAYS; i++)
+                if (paths[i] && scribe_check(events_way_keys[i], paths[i], &err) < 0)
+                        relay_faults_add(faults, "records_not_sent", "%s", err.text);
+}
+
 static void add_warning(void *arg, const char *line)
 {
         relay_faults_add(arg, "nats_weak", "%s", line);
@@ -197,6 +210,7 @@ void relay_check(const struct relay_config *config, struct relay_faults *faults)
         check_place(faults, "ready_file", config->ready_file);
         check_chain(faults, config, now);
         check_state(faults, config);
+        check_ways(faults, config);
         check_transport_ca(faults, config, now);
         check_cluster(faults, config);
 }

@@ -86,9 +86,17 @@ struct relay_events *relay_events_free(struct relay_events *e)
         return NULL;
 }
 
-const char *relay_events_state(const struct relay_events *e, size_t way, struct events_state *ret_state)
+void relay_events_metrics(const struct relay_events *e, struct metrics *m)
 {
-        return e ? events_ways_state(e->ways, way, ret_state) : NULL;
+        events_ways_metrics(e ? e->ways : NULL, m);
+}
+
+void relay_events_look(const struct relay_events *e, struct relay_faults *faults)
+{
+        char text[400];
+
+        if (e && events_ways_trouble(e->ways, text, sizeof(text)))
+                relay_faults_add(faults, "records_not_sent", "%s", text);
 }
 
 /* ---- records ---- */

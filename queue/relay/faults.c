@@ -69,6 +69,8 @@ static const struct relay_fault_info rows[] = {
                 "Set the clock (chronyd, systemd-timesyncd); where it is right: systemctl reload postern-relay"},
         {"store_fails", false, "The relay's database, or the process that has it open, fails: sign-ins go on, enrolment and rosters are refused",
                 "Where the disk is full make room; a process that ended is started again by itself; journalctl -u postern-relay tells the rest"},
+        {"records_not_sent", false, "Records for a SIEM, or spans, do not go where events_file, events_socket or traces_file say; sign-ins go on, and what waits in memory for too long is lost",
+                "Make the folder, the relay's user's; start whoever receives; see to the disk: postern-events(7)"},
 };
 /* clang-format on */
 

@@ -71,6 +71,7 @@ void relay_health_look(void *arg)
                 failed = store->why[0] ? store->why : "nothing can be stored now";
         if (failed)
                 relay_faults_add(&faults, "store_fails", "%s", failed);
+        relay_events_look(relay->events, &faults);
         tell_changes(&relay->faults, &faults);
         relay->faults = faults;
         relay_health_line(&faults, line, sizeof(line));

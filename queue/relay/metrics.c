@@ -346,6 +346,7 @@ static void put_all(struct metrics *m, const struct metering *metering)
         metrics_one(m, "postern_relay_store_waiting", METRICS_GAUGE,
                     "Revocations, quarantines and events that the other nodes are to hear of.",
                     (double)store_client_state(relay->store)->waiting);
+        relay_events_metrics(relay->events, m);
         metrics_one(m, "postern_relay_draining", METRICS_GAUGE, "1: it is going down.", relay->draining);
 }
 

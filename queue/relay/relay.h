@@ -286,8 +286,10 @@ struct relay_act {
 int relay_events_new(struct relay_events **ret_events, struct relay *relay);
 /* Brings out what waits, for a second at most. NULL-safe, as are the others. */
 struct relay_events *relay_events_free(struct relay_events *events);
-/* How a way out is (base/events/ways.h): its path, or NULL. */
-const char *relay_events_state(const struct relay_events *events, size_t way, struct events_state *ret_state);
+/* The families postern_outlet_*. */
+void relay_events_metrics(const struct relay_events *events, struct metrics *m);
+/* What is wrong with a way out, as a fault. */
+void relay_events_look(const struct relay_events *events, struct relay_faults *faults);
 /* A sign-in ended, or was refused. trace may be NULL. */
 void relay_events_sign_in(struct relay_events *events, const char *tenant, const struct store_sign_in *row,
                           const struct relay_trace *trace);

@@ -56,6 +56,10 @@ class SiemTest(GatewayTest):
         with open(path, encoding='utf-8') as f:
             return [json.loads(line) for line in f if line.endswith('\n')]
 
+    def relay_log(self):
+        with open(self.site.relay.log, encoding='utf-8') as f:
+            return f.read()
+
     def record(self, part, what, **members):
         return wait_for(what, lambda: [x for x in self.lines(f'{part}.jsonl') if all(x.get(k) == v for k, v in members.items())])[0]
 
@@ -201,6 +205,9 @@ class SiemTest(GatewayTest):
             ids.append(answer['id'])
         self.site.relay_admin('connector', 'list', self.site.tenant)
         self.assertEqual(folder.names, {})
+        wait_for('word of it', lambda: b'hangs' in self.gateway.get('/v1/status')[2])
+        self.assertIn(b'\npostern_outlet_open{way="events_file"} 0\n', self.gateway.get('/metrics')[2])
+        wait_for('word of the relay', lambda: 'records_not_sent' in self.relay_log())
         folder.go_on()
         for part in ('relay', 'gateway'):
             wait_for(f'all of the {part}', lambda p=part: p in folder.names and all(i.encode() in folder.content(p) for i in ids))

@@ -16,6 +16,7 @@
 const char *const events_way_keys[EVENTS_WAYS] = {"events_file", "events_socket", "traces_file"};
 
 struct events_ways {
+        struct loop *loop;
         struct events_origin origin;
         char host[256], service[64], instance[128];
         const char *paths[EVENTS_WAYS];
@@ -38,6 +39,7 @@ int events_ways_new(struct events_ways **ret_ways, const struct events_ways_conf
 
         if (r < 0)
                 return r;
+        w->loop = config->loop;
         host_name(w->host);
         (void)snprintf(w->service, sizeof(w->service), "%s", config->service);
         (void)snprintf(w->instance, sizeof(w->instance), "%s", config->instance);
@@ -116,4 +118,50 @@ const char *events_ways_state(const struct events_ways *w, size_t way, struct ev
                 return NULL;
         events_outlet_state(w->outlets[way], ret_state);
         return w->paths[way];
+}
+
+static double number_of(const struct events_state *s, size_t family)
+{
+        const double numbers[] = {s->open, (double)s->waiting, (double)s->sent, (double)s->lost};
+
+        return numbers[family];
+}
+
+void events_ways_metrics(const struct events_ways *w, struct metrics *m)
+{
+        static const struct {
+                const char *name, *help;
+                enum metrics_kind kind;
+        } families[] = {
+                {"postern_outlet_open", "1: records go out to whoever gathers them.", METRICS_GAUGE},
+                {"postern_outlet_waiting", "Records that wait to go out.", METRICS_GAUGE},
+                {"postern_outlet_sent_total", "Records that went out.", METRICS_COUNTER},
+                {"postern_outlet_lost_total", "Records that were lost on the way out.", METRICS_COUNTER},
+        };
+        struct events_state s;
+
+        if (!events_ways_want_records(w) && !events_ways_want_spans(w))
+                return;
+        for (size_t f = 0; f < sizeof(families) / sizeof(families[0]); f++) {
+                metrics_begin(m, families[f].name, families[f].kind, families[f].help);
+                for (size_t i = 0; i < EVENTS_WAYS; i++)
+                        if (events_ways_state(w, i, &s))
+                                metrics_put(m, number_of(&s, f), "way", events_way_keys[i], METRICS_END);
+        }
+}
+
+bool events_ways_trouble(const struct events_ways *w, char *out, size_t cap)
+{
+        struct events_state s;
+
+        for (size_t i = 0; i < EVENTS_WAYS; i++) {
+                const char *path = events_ways_state(w, i, &s);
+
+                if (!path || s.open || loop_wall(w->loop) - s.since < EVENTS_TROUBLE_S)
+                        continue;
+                (void)snprintf(out, cap, "%s %s: %s; %zu records wait, %llu were lost", events_way_keys[i], path, s.why,
+                               s.waiting, (unsigned long long)s.lost);
+                return true;
+        }
+        return false;
 }

@@ -6,6 +6,7 @@
 
 #include "base/events/events.h"
 #include "base/events/spans.h"
+#include "base/metrics/metrics.h"
 
 enum { EVENTS_WAY_FILE = 0, EVENTS_WAY_SOCKET, EVENTS_WAY_TRACES, EVENTS_WAYS };
 /* events_file, events_socket, traces_file: the keys, and the names under which a scribe's channel comes. */
@@ -37,3 +38,8 @@ void events_ways_spans(struct events_ways *ways, const struct spans_context *con
                        size_t n);
 /* How a way is: its path, or NULL where it is not configured. NULL-safe. */
 const char *events_ways_state(const struct events_ways *ways, size_t way, struct events_state *ret_state);
+/* The families postern_outlet_*, by way; nothing where none is configured. NULL-safe. */
+void events_ways_metrics(const struct events_ways *ways, struct metrics *m);
+/* What is wrong with a way for EVENTS_TROUBLE_S already, as a sentence into out; false: nothing. NULL-safe. */
+#define EVENTS_TROUBLE_S 10
+bool events_ways_trouble(const struct events_ways *ways, char *out, size_t cap);

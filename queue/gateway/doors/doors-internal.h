@@ -50,6 +50,7 @@ struct doors {
         struct table by_id, by_mark;
         EVP_MAC_CTX *mark; /* tells identical questions that are under way at once; of no use later */
         struct events_ways *events;
+        char events_warning[256];
         uint8_t events_key[EVENTS_KEY_LEN]; /* by which names become pseudonyms */
         struct {
                 uint64_t second;         /* of the loop's clock */
@@ -73,7 +74,7 @@ void doors_tally_put(const struct doors *d, struct metrics *m);
 
 /* ---- status.c ---- */
 void doors_status_note(struct doors *d, const struct door_answer *a);
-void doors_status_write(const struct doors *d, struct json_writer *w);
+void doors_status_write(struct doors *d, struct json_writer *w);
 
 /* ---- events.c ---- */
 /* What of a question is told with its answer. */
@@ -91,6 +92,8 @@ int doors_events_new(struct doors *d);
 /* GATEWAY_FILE_EVENTS_KEY: reads it; makes it where it is empty. 0, or -EBADMSG. */
 int doors_events_key(struct doors *d, int fd);
 void doors_events_answer(struct doors *d, const struct doors_asked *q, const struct door_answer *a);
+/* What is wrong with where records go, or "". Borrowed, until the next call. */
+const char *doors_events_warning(struct doors *d);
 /* The sealer says so. */
 void doors_events_state(struct doors *d, bool ready, const char *why);
 

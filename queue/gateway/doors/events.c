@@ -160,6 +160,11 @@ void doors_events_refused(struct doors *d, const char *door, const char *peer, c
         events_ways_put(d->events, &r);
 }
 
+const char *doors_events_warning(struct doors *d)
+{
+        return events_ways_trouble(d->events, d->events_warning, sizeof(d->events_warning)) ? d->events_warning : "";
+}
+
 void doors_events_state(struct doors *d, bool ready, const char *why)
 {
         struct events_record r;

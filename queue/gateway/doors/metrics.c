@@ -80,6 +80,7 @@ void doors_tally_put(const struct doors *d, struct metrics *m)
         metrics_one(m, "postern_gateway_ready", METRICS_GAUGE, "1: sign-ins can be decided, as GET /readyz says.",
                     doors_ready(d, &why));
         metrics_one(m, "postern_gateway_in_flight", METRICS_GAUGE, "Sign-ins under way.", (double)d->n_inquiries);
+        events_ways_metrics(d->events, m);
         metrics_one(m, "postern_gateway_in_flight_max", METRICS_GAUGE, "`in_flight` of the configuration.",
                     d->config->in_flight);
 }

@@ -24,7 +24,7 @@ void doors_status_note(struct doors *d, const struct door_answer *a)
         s->remembered += a->remembered;
 }
 
-void doors_status_write(const struct doors *d, struct json_writer *w)
+void doors_status_write(struct doors *d, struct json_writer *w)
 {
         const struct doors_status *s = &d->status;
         const uint64_t now = loop_now(d->process.loop);
@@ -34,7 +34,7 @@ void doors_status_write(const struct doors *d, struct json_writer *w)
         json_write_open(w, NULL, '{');
         json_write_bool(w, "ready", ready);
         json_write_opt(w, "why", ready ? "" : why);
-        json_write_opt(w, "warning", d->warning);
+        json_write_opt(w, "warning", doors_warning(d));
         json_write_int(w, "up_s", (int64_t)(now - s->began_ms) / 1000);
         json_write_open(w, "sign_ins", '{');
         json_write_int(w, "accepted", (int64_t)s->accepted);

@@ -194,6 +194,7 @@ fault('the user is missing', 'user_unknown', set_keys(user='no-such-user'))
 fault('the folder of metrics_socket is missing', 'socket_unusable', set_keys(metrics_socket='/no/such/folder/metrics.sock'))
 fault('the group of metrics_group is missing', 'socket_unusable', set_keys(metrics_group='no-such-group'))
 fault('the folder of ready_file is missing', 'socket_unusable', set_keys(ready_file='/no/such/folder/ready'))
+fault('the folder of events_file is missing', 'records_not_sent', set_keys(events_file='/no/such/folder/events.jsonl'), stops=False)
 
 
 def plain(words):
