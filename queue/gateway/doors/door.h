@@ -96,7 +96,7 @@ const struct gateway_config *doors_config(const struct doors *doors);
 /* Whether sign-ins can be decided at present; *ret_why: why not, borrowed. */
 bool doors_ready(const struct doors *doors, const char **ret_why);
 /* What is allowed, but should be otherwise; "": nothing. Borrowed. */
-const char *doors_warning(struct doors *doors);
+const char *doors_warning(const struct doors *doors);
 /*
  * The user's address: the peer's own ("unix" for a UNIX socket's), or, where that one is this host's or in
  * `trusted_proxies`, the last address of `forwarded` (X-Forwarded-For; NULL: none) that is neither. False where there

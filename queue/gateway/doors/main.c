@@ -44,9 +44,9 @@ bool doors_ready(const struct doors *d, const char **ret_why)
         return d->good && d->sealer && !d->process.draining;
 }
 
-const char *doors_warning(struct doors *d)
+const char *doors_warning(const struct doors *d)
 {
-        return d->warning[0] ? d->warning : doors_events_warning(d);
+        return d->warning;
 }
 
 bool doors_client_ip(const struct doors *d, const char *peer, const char *forwarded, char out[64])

@@ -34,7 +34,8 @@ void doors_status_write(struct doors *d, struct json_writer *w)
         json_write_open(w, NULL, '{');
         json_write_bool(w, "ready", ready);
         json_write_opt(w, "why", ready ? "" : why);
-        json_write_opt(w, "warning", doors_warning(d));
+        json_write_opt(w, "warning", d->warning);
+        json_write_opt(w, "records", doors_events_warning(d));
         json_write_int(w, "up_s", (int64_t)(now - s->began_ms) / 1000);
         json_write_open(w, "sign_ins", '{');
         json_write_int(w, "accepted", (int64_t)s->accepted);

@@ -66,6 +66,9 @@ static int print(const char *json, size_t n, struct error *err)
         json_read_cut(&r, "warning", text, sizeof(text));
         if (*text)
                 (void)printf("warning: %s\n", text);
+        json_read_cut(&r, "records", text, sizeof(text));
+        if (*text)
+                (void)printf("records do not go out: %s\n", text);
         if (json_read_object(&sub, &r, "sign_ins", JSON_REQUIRED))
                 (void)printf("sign-ins: %lld accepted, %lld refused, %lld undecided, %lld of them from memory",
                              (long long)json_read_int(&sub, "accepted", 0, INT64_MAX),
