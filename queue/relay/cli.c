@@ -449,7 +449,8 @@ static bool is_act(int argc, char **argv, struct relay_cli_act *ret_act)
                     {"ca", "install", 3, 0, 2, "ca.install"},
                     {"ca", "trust", 3, 0, 2, "ca.trust"},
                     {"ca", "forget", 3, 0, 2, "ca.forget"},
-                    {"store", "push", 2, 0, 0, "store.push"}};
+                    {"store", "push", 2, 0, 0, "store.push"},
+                    {"store", "backup", 2, 0, 0, "store.backup"}};
 
         for (size_t i = 0; i < sizeof(acts) / sizeof(acts[0]); i++) {
                 if (strcmp(acts[i].name, argv[0]) != 0 || acts[i].argc != argc ||

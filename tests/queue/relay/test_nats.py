@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import os
+import pwd
 import shutil
 import signal
 import sqlite3
@@ -659,6 +660,105 @@ class Restored(NatsTest):
         self.assertEqual(self.state(third), self.state(self.a))
         self.assertTrue(self.knows(third, third.at(c)))
         self.assertEqual((self.as_bearer(third, lost), Connector(third, 'dc2', enrol=False).enrol(used)[0]), (401, 401))
+
+
+class Page(NatsTest):
+    """BACKUP AND RESTORE of postern-relay(8): its commands as they stand there, but for folders and systemd."""
+
+    def setUp(self):
+        super().setUp()
+        with open(os.path.join(HERE, '..', '..', '..', 'connector', 'man', 'postern-relay.8'), encoding='ascii') as f:
+            section = f.read().split('.Sh BACKUP AND RESTORE')[1].split('.Sh ')[0]
+        blocks = [block.split('.Ed')[0].split('\n')[1:-1] for block in section.split('.Bd')[1:]]
+        self.back_up, self.restore, self.push = ([line.removeprefix('node# ') for line in block] for block in blocks)
+
+    def do(self, node, lines):
+        """Types them at that node's host, in one shell from one systemctl to the next."""
+        backup = os.path.join(self.folder.name, 'backup-' + os.path.basename(node.dir))
+        os.makedirs(backup, exist_ok=True)
+        typed = 'set -e\n'
+        for line in [*lines, 'systemctl']:
+            if line.split()[0] != 'systemctl':
+                for word, real in (('/backup', backup), ('/var/lib/postern-relay', node.path('state')), ('/etc/postern-relay/relay.conf', node.path('relay.conf')),
+                                   ('postern-relay --', relay_site.RELAY + ' --'), ('chown postern-relay:', f'chown {pwd.getpwuid(os.getuid()).pw_name}:')):
+                    line = line.replace(word, real)
+                typed += line + '\n'
+                continue
+            done = subprocess.run(['bash', '-c', typed], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, cwd='/')
+            self.assertEqual(done.returncode, 0, typed + done.stdout)
+            if line == 'systemctl start postern-relay':
+                node.start()
+            elif line == 'systemctl stop postern-relay':
+                node.stop()
+
+    @staticmethod
+    def lose(node):
+        """Its disk."""
+        if node.process.poll() is None:
+            node.stop()
+        shutil.rmtree(node.path('state'))
+        os.mkdir(node.path('state'), 0o700)
+
+    def test_a_relay_that_is_alone(self):
+        alone = Relay('other')
+        self.addCleanup(alone.close)
+        c, later = Connector(alone), Connector(alone, 'dc2')
+        alone.approve(c)
+        self.do(alone, self.back_up)
+        alone.cli('connector', 'revoke', 'other', 'dc2')
+        for name in ('relay.db', 'transport-ca.key'):
+            self.assertEqual(os.stat(os.path.join(self.folder.name, 'backup-' + os.path.basename(alone.dir), name)).st_mode & 0o77, 0)
+        self.lose(alone)
+        self.do(alone, self.restore[:-1])
+        alone.cli('connector', 'revoke', 'other', 'dc2')  # what was taken away since is taken away again before it starts
+        self.do(alone, self.restore[-1:])
+        self.assertEqual((self.knows(alone, c), self.knows(alone, later)), (True, False))
+        self.assertEqual(alone.request('GET', alone.tenant_path('keys'), headers=alone.as_service())[0], 200)
+
+    def test_a_node_among_others(self):
+        """From its backup, and with nothing but the transport CA; what was done since comes from the bucket."""
+        c, later = Connector(self.a), Connector(self.a, 'dc2')
+        wait_for('both know', lambda: 'dc2' in self.b.cli('connector', 'list', 'acme'))
+        self.do(self.b, self.back_up)
+        self.a.cli('connector', 'revoke', 'acme', 'dc2')
+        for restore in (self.restore, [line.replace('/backup/relay.db ', '').replace('relay.db ', '') for line in self.restore]):
+            self.lose(self.b)
+            self.do(self.b, restore)
+            wait_for('it is as the others', lambda: self.knows(self.b, self.b.at(c)) and not self.knows(self.b, self.b.at(later)))
+
+    def test_the_servers_lost_their_disks(self):
+        c, token = Connector(self.a), self.a.cli('token', 'acme', 'dc2').strip()
+        wait_for('both know', lambda: 'dc1' in self.b.cli('connector', 'list', 'acme'))
+        self.cluster.kill(0, 1, 2)
+        self.cluster.wipe()
+        self.cluster.start()
+        for node in self.nodes:
+            wait_for('it goes on', lambda node=node: 'store_bucket_is_another' in node.log_text() and node.writable())
+        self.assertIn(Connector(self.b, 'dc2', enrol=False).enrol(token)[0], (401, 503))
+        for node in self.nodes:
+            self.do(node, self.push)
+        self.assertEqual(Connector(self.b, 'dc2', enrol=False).enrol(token)[0], 200)
+        third = self.node('n3', self.a)
+        self.assertTrue(self.knows(third, third.at(c)))
+
+    def test_everything_was_lost(self):
+        c = Connector(self.a)
+        self.a.approve(c)
+        self.do(self.a, self.back_up)
+        for node in self.nodes:
+            self.lose(node)
+        self.cluster.kill(0, 1, 2)
+        self.cluster.wipe()
+        self.do(self.a, self.restore[:-2])  # what stands before the check, which asks the servers
+        self.cluster.start()
+        self.do(self.a, self.restore[-1:])
+        wait_for('it goes on', self.a.writable)
+        self.do(self.a, self.push)
+        for name in ('transport-ca.key', 'transport-ca.pem'):
+            shutil.copy(self.a.path('state/' + name), self.b.path('state/' + name))
+        self.b.start()
+        self.assertTrue(self.knows(self.b, self.b.at(c)))
+        self.assertEqual(self.b.request('GET', self.b.tenant_path('keys'), headers=self.b.as_service())[0], 200)
 
 
 class Versions(NatsTest):
