@@ -33,6 +33,7 @@ struct bucket {
         uint64_t beaten_at; /* of the beat that has no answer yet; 0: none */
         uint64_t stored, seen, behind_since;
         uint64_t delivered;  /* by the watch: each message has the next number */
+        uint64_t looked_at;  /* at which of the changes of servers it was seen which bucket this is */
         uint64_t refused_at; /* the servers refused to store; 0: they did not, or long ago */
         bool writable, rewound;
         char why[300];
@@ -76,6 +77,7 @@ static int open_context(struct bucket *b, struct cluster *cluster)
         b->acks = acks;
         b->watch = NULL;
         b->beaten_at = 0;
+        b->looked_at = cluster_reconnects(cluster);
         return 0;
 }
 
@@ -158,6 +160,16 @@ static int refused(struct bucket *b, const char *answer)
                        "the servers' disks)"
                      : "");
         return -EHOSTUNREACH;
+}
+
+/* Whether to call at all. Behind a change of servers an older copy may have been put back: bucket_look comes first. */
+static bool is_ready(struct bucket *b)
+{
+        if (b->writable && cluster_reconnects(b->cluster) != b->looked_at) {
+                b->writable = false;
+                (void)snprintf(b->why, sizeof(b->why), "another NATS server was just gone over to");
+        }
+        return b->writable;
 }
 
 bool bucket_writable(const struct bucket *bucket)
@@ -373,6 +385,7 @@ int bucket_look(struct bucket *bucket, unsigned replicas, unsigned wait_ms, stru
         const int64_t end = nats_Now() + wait_ms;
         int r;
 
+        bucket->looked_at = cluster_reconnects(bucket->cluster);
         while ((r = look_once(bucket, replicas, ret_facts, err)) == -EHOSTUNREACH && nats_Now() < end)
                 nats_Sleep(LOOK_AGAIN_MS);
         return r;
@@ -399,7 +412,7 @@ int bucket_get(struct bucket *bucket, const char *key, struct buffer *value, uin
         natsMsg *msg = NULL;
         int r;
 
-        if (!bucket->writable)
+        if (!is_ready(bucket))
                 return -EHOSTUNREACH;
         subject_of(bucket, key, subject);
         natsStatus s = js_GetLastMsg(&msg, bucket->js, bucket->stream, subject, NULL, &code);
@@ -424,7 +437,7 @@ int bucket_put(struct bucket *bucket, const char *key, const void *value, size_t
         jsPubAck *ack = NULL;
         natsMsg *msg = NULL;
 
-        if (!bucket->writable)
+        if (!is_ready(bucket))
                 return -EHOSTUNREACH;
         subject_of(bucket, key, subject);
         natsStatus s = jsPubOptions_Init(&options);
@@ -452,7 +465,7 @@ void bucket_erase(struct bucket *bucket, uint64_t revision)
 {
         jsErrCode code = (jsErrCode)0;
 
-        if (!bucket->writable || !revision)
+        if (!is_ready(bucket) || !revision)
                 return;
         const natsStatus s = js_DeleteMsg(bucket->js, bucket->stream, revision, NULL, &code);
         if (s != NATS_OK && code == (jsErrCode)0) /* no answer: those behind it do not wait for one, too */

@@ -26,6 +26,7 @@
 #define NOTE_BEAT "beat"       /* this node's last beat among them */
 #define NOTE_WHOLE "whole"     /* 1: this copy has had all that there was once */
 #define NOTE_EPOCH "epoch"     /* the bucket's, of which the copy is */
+#define NOTE_OWED "owed"       /* 1: what is not in the bucket is to be written into it */
 #define NOTE_PASSED "passed"   /* 1: something of a later version was passed over */
 
 #define RUN(store, ...) db_run((store)->db, db_query((store)->db, __VA_ARGS__))
@@ -384,8 +385,60 @@ int store_take(struct store *store, unsigned wait_ms)
         return t.r < 0 ? t.r : n;
 }
 
-/* The copy is of none that there is: all is read, and each document counts, whatever its revision. */
-static int begin_anew(struct store *store, const struct bucket_facts *facts, bool mark)
+/* ---- the way from a database to a bucket ---- */
+
+/* missing: only what the bucket has no document of. Within a transaction. */
+static int push_all(struct store *store, enum query query, enum entity_kind kind, bool missing)
+{
+        struct sqlite3_stmt *st = db_query(store->db, query, "");
+        struct entity e = {.kind = kind};
+        char key[ENTITY_KEY_MAX];
+        int r;
+
+        while ((r = db_step(st)) == 1) {
+                const uint8_t *hash = kind == ENTITY_TOKEN ? db_blob(st, 0) : NULL;
+
+                if (hash)
+                        memcpy(e.hash, hash, sizeof(e.hash));
+                else
+                        db_text(st, 0, e.tenant, sizeof(e.tenant));
+                if (kind == ENTITY_CONNECTOR || kind == ENTITY_EVENT)
+                        db_text(st, 1, e.id, sizeof(e.id));
+                r = kind == ENTITY_TOKEN ? 0 : store_gen(store, e.tenant, e.gen);
+                entity_key(&e, key);
+                if (r == 0 && (!missing || db_number(db_query(store->db, Q_REVISION, "t", key)) == 0))
+                        r = store_later(store, &e);
+                if (r < 0)
+                        break;
+        }
+        return r;
+}
+
+static int push(struct store *store, bool missing)
+{
+        int r = db_begin(store->db);
+
+        if (r < 0)
+                return r;
+        r = push_all(store, Q_TENANTS, ENTITY_TENANT, missing);
+        r = r < 0 ? r : push_all(store, Q_ALL_REMOVED, ENTITY_TENANT, missing);
+        r = r < 0 ? r : push_all(store, Q_ALL_ROSTERS, ENTITY_ROSTER, missing);
+        r = r < 0 ? r : push_all(store, Q_ALL_CONNECTORS, ENTITY_CONNECTOR, missing);
+        r = r < 0 ? r : push_all(store, missing ? Q_USED_TOKENS : Q_ALL_TOKENS, ENTITY_TOKEN, missing);
+        r = r < 0 || missing ? r : push_all(store, Q_ALL_EVENTS, ENTITY_EVENT, missing);
+        return db_end(store->db, r < 0 ? r : missing ? set_note(store, NOTE_OWED, 0) : r);
+}
+
+int store_push(struct store *store)
+{
+        return push(store, false);
+}
+
+/* ---- which bucket it is ---- */
+
+/* The copy is of none that there is: all is read, and each document counts, whatever its revision. known: it was of
+ * one. */
+static int begin_anew(struct store *store, const struct bucket_facts *facts, bool known, bool mark)
 {
         int r = db_begin(store->db);
 
@@ -400,9 +453,32 @@ static int begin_anew(struct store *store, const struct bucket_facts *facts, boo
                 r = set_note(store, NOTE_CREATED, facts->created);
         if (r == 0)
                 r = set_note(store, NOTE_EPOCH, facts->epoch);
+        if (r == 0 && known)
+                r = set_note(store, NOTE_OWED, 1);
         if (r == 0 && mark)
                 r = RUN(store, Q_OUTBOX_ADD, "t", BUCKET_EPOCH_KEY);
         return db_end(store->db, r < 0 ? r : 0);
+}
+
+/* 1: the bucket lacks what this node wrote or took last, of what is never erased. Only this node may have seen that. */
+static int has_lost(struct store *store)
+{
+        _cleanup_(buffer_free) struct buffer text = BUFFER(BUCKET_VALUE_MAX);
+        struct sqlite3_stmt *st = db_query(store->db, Q_REVISION_LAST, "");
+        char key[ENTITY_KEY_MAX];
+        struct entity e;
+        uint64_t revision;
+        int r = db_step(st);
+
+        if (r <= 0)
+                return r;
+        db_text(st, 0, key, sizeof(key));
+        const uint64_t known = (uint64_t)db_int(st, 1);
+        db_reset(st);
+        if (!entity_parse(&e, key) || store_removed_has(store, e.tenant, REMOVED_GENERATIONS, e.gen))
+                return 0;
+        r = bucket_get(store->bucket, key, &text, &revision);
+        return (r == 0 || r == -ENOENT) && revision < known;
 }
 
 /*
@@ -414,8 +490,8 @@ static int compare(struct store *store, const struct bucket_facts *facts)
 {
         const int64_t created = note(store, NOTE_CREATED), seen = note(store, NOTE_SEEN), beat = note(store, NOTE_BEAT),
                       epoch = note(store, NOTE_EPOCH);
-        const bool older =
-                bucket_rewound(store->bucket) || (uint64_t)seen > facts->last || (uint64_t)beat > facts->beat;
+        const bool older = bucket_rewound(store->bucket) || (uint64_t)seen > facts->last ||
+                           (uint64_t)beat > facts->beat || has_lost(store) > 0;
         int r;
 
         if (created < 0 || seen < 0 || beat < 0 || epoch < 0)
@@ -428,7 +504,7 @@ static int compare(struct store *store, const struct bucket_facts *facts)
                                         : older                   ? "it was put back from an older copy"
                                                 : "another node found that it was put back from an older copy"),
                             KV_I("seen", seen), KV_U("last", facts->last));
-        r = begin_anew(store, facts, older || !facts->epoch);
+        r = begin_anew(store, facts, created != 0, older || !facts->epoch);
         if (r == 0)
                 bucket_rewound_known(store->bucket);
         return r;
@@ -460,6 +536,9 @@ static int catch_up(struct store *store, unsigned replicas, unsigned wait_ms, un
         while (r >= 0 && (uint64_t)note(store, NOTE_SEEN) < facts.last)
                 if ((r = store_take(store, COMING_MS)) == 0)
                         return error_fail(err, -EHOSTUNREACH, "the NATS servers do not send what is stored");
+        /* not tokens that were not used, by what this node knows: another may know better, until it has said so */
+        if (r >= 0 && note(store, NOTE_OWED) == 1)
+                r = push(store, true);
         if (r >= 0)
                 r = set_note(store, NOTE_WHOLE, 1);
         return r < 0 ? error_fail(err, r, "%s",
@@ -489,44 +568,4 @@ void store_detach(struct store *store, const char *why)
 {
         store->bucket = NULL;
         store->detached = why;
-}
-
-/* ---- the way from a database to a bucket ---- */
-
-static int push_all(struct store *store, enum query query, enum entity_kind kind)
-{
-        struct sqlite3_stmt *st = db_query(store->db, query, "");
-        struct entity e = {.kind = kind};
-        int r;
-
-        while ((r = db_step(st)) == 1) {
-                if (kind == ENTITY_TOKEN) {
-                        const uint8_t *hash = db_blob(st, 0);
-                        if (hash)
-                                memcpy(e.hash, hash, sizeof(e.hash));
-                } else {
-                        db_text(st, 0, e.tenant, sizeof(e.tenant));
-                }
-                if (kind == ENTITY_CONNECTOR || kind == ENTITY_EVENT)
-                        db_text(st, 1, e.id, sizeof(e.id));
-                r = store_later(store, &e);
-                if (r < 0)
-                        break;
-        }
-        return r;
-}
-
-int store_push(struct store *store)
-{
-        int r = db_begin(store->db);
-
-        if (r < 0)
-                return r;
-        r = push_all(store, Q_TENANTS, ENTITY_TENANT);
-        r = r < 0 ? r : push_all(store, Q_ALL_REMOVED, ENTITY_TENANT);
-        r = r < 0 ? r : push_all(store, Q_ALL_ROSTERS, ENTITY_ROSTER);
-        r = r < 0 ? r : push_all(store, Q_ALL_CONNECTORS, ENTITY_CONNECTOR);
-        r = r < 0 ? r : push_all(store, Q_ALL_TOKENS, ENTITY_TOKEN);
-        r = r < 0 ? r : push_all(store, Q_ALL_EVENTS, ENTITY_EVENT);
-        return db_end(store->db, r);
 }

@@ -575,7 +575,6 @@ class Restored(NatsTest):
             self.assertEqual(self.state(node), before)
             self.assertEqual((self.as_bearer(node, lost), self.as_bearer(node, kept)), (401, 200))
             self.assertEqual(Connector(node, 'dc4', enrol=False).enrol(token)[0], 401)
-        self.a.cli('store', 'push')  # what was made since the copy and is no tenant's document
         third = self.node('n3', self.a)
         self.assertEqual(self.state(third), before)
         self.assertEqual((self.as_bearer(third, lost), self.as_bearer(third, kept)), (401, 200))
