@@ -678,9 +678,10 @@ class Page(NatsTest):
         typed = 'set -e\n'
         for line in [*lines, 'systemctl']:
             if line.split()[0] != 'systemctl':
-                for word, real in (('/backup', backup), ('/var/lib/postern-relay', node.path('state')), ('/etc/postern-relay/relay.conf', node.path('relay.conf')),
-                                   ('postern-relay --', relay_site.RELAY + ' --'), ('chown postern-relay:', f'chown {pwd.getpwuid(os.getuid()).pw_name}:')):
+                for word, real in (('/backup', backup), ('/var/lib/postern-relay', node.path('state')), ('chown postern-relay:', f'chown {pwd.getpwuid(os.getuid()).pw_name}:')):
                     line = line.replace(word, real)
+                if line.startswith('postern-relay '):
+                    line = f"{relay_site.RELAY} --config {node.path('relay.conf')} {line.split(' ', 1)[1]}"
                 typed += line + '\n'
                 continue
             done = subprocess.run(['bash', '-c', typed], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, cwd='/')
