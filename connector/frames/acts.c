@@ -75,7 +75,7 @@ int acts_note(const char *state_dir, const char *name, const char *detail, struc
         _cleanup_(buffer_free) struct buffer line = BUFFER(LINE_MAX_BYTES);
         _cleanup_(closep) int fd = open_acts(state_dir, O_WRONLY | O_APPEND | O_CREAT);
         int r = fd < 0 ? fd : render(&line, name, detail);
-        struct stat st;
+        struct stat st = {0};
 
         if (r >= 0 && (flock(fd, LOCK_EX) < 0 || fstat(fd, &st) < 0))
                 r = -errno;

@@ -35,10 +35,10 @@ static void host_name(char out[256])
 int events_ways_new(struct events_ways **ret_ways, const struct events_ways_config *config)
 {
         struct events_ways *w = calloc(1, sizeof(*w));
-        int r = w ? 0 : -ENOMEM;
+        int r = 0;
 
-        if (r < 0)
-                return r;
+        if (!w)
+                return -ENOMEM;
         w->loop = config->loop;
         host_name(w->host);
         (void)snprintf(w->service, sizeof(w->service), "%s", config->service);
