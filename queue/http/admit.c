@@ -127,25 +127,7 @@ static bool read_address(struct conn *c, const struct sockaddr *address, char cl
 
 static struct client *client_of(struct http *http, const char *address)
 {
-        struct client *client = table_object(table_find(&http->clients, address, NULL), struct client, by_address);
-
-        if (client)
-                return client;
-        client = calloc(1, sizeof(*client));
-        if (!client)
-                return NULL;
-        memcpy(client->address, address, strnlen(address, sizeof(client->address) - 1));
-        http_crowd_init(&client->crowd);
-        table_add(&http->clients, &client->by_address, client->address, NULL);
-        return client;
-}
-
-static void client_leave(struct client *client)
-{
-        if (!client || http_crowd_size(&client->crowd) > 0)
-                return;
-        table_remove(&client->by_address);
-        free(client);
+        return table_object(table_find(&http->clients, address, NULL), struct client, by_address);
 }
 
 int http_admit(struct conn *c, const struct sockaddr *address)
@@ -153,13 +135,18 @@ int http_admit(struct conn *c, const struct sockaddr *address)
         struct http *http = c->http;
         char text[INET6_ADDRSTRLEN] = "";
         const bool counted = read_address(c, address, text);
-        struct client *client =
-                counted ? table_object(table_find(&http->clients, text, NULL), struct client, by_address) : NULL;
 
-        if (!make_room(http, client))
+        if (!make_room(http, counted ? client_of(http, text) : NULL))
                 return -EBUSY;
-        if (counted && !(c->client = client_of(http, text))) /* its last connection may just have made room */
-                return -ENOMEM;
+        /* its last connection may just have made room */
+        if (counted && !(c->client = client_of(http, text))) {
+                c->client = calloc(1, sizeof(*c->client));
+                if (!c->client)
+                        return -ENOMEM;
+                memcpy(c->client->address, text, sizeof(text));
+                http_crowd_init(&c->client->crowd);
+                table_add(&http->clients, &c->client->by_address, c->client->address, NULL);
+        }
         join(c, RANK_UNSERVED);
         return 0;
 }
@@ -167,7 +154,10 @@ int http_admit(struct conn *c, const struct sockaddr *address)
 void http_admit_leave(struct conn *c)
 {
         part(c);
-        client_leave(c->client);
+        if (c->client && http_crowd_size(&c->client->crowd) == 0) {
+                table_remove(&c->client->by_address);
+                free(c->client);
+        }
         if (!c->shaking)
                 return;
         TAILQ_REMOVE(&c->http->shaking, c, shake);

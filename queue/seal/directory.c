@@ -17,21 +17,16 @@
 #define READY_REALMS_MAX 64
 #define GONE_MAX (2 * ROSTER_MEMBERS_MAX)
 
-static void entry_clear(struct directory_entry *e)
-{
-        e->statement = statement_free(e->statement);
-        for (size_t i = 0; i < e->n_ready; i++)
-                free(e->ready[i]);
-        free(e->ready);
-        *e = (struct directory_entry){0};
-}
-
 struct directory *directory_free(struct directory *d)
 {
         if (!d)
                 return NULL;
-        for (size_t i = 0; i < d->n; i++)
-                entry_clear(&d->entries[i]);
+        for (struct directory_entry *e = d->entries; e < d->entries + d->n; e++) {
+                statement_free(e->statement);
+                for (size_t i = 0; i < e->n_ready; i++)
+                        free(e->ready[i]);
+                free(e->ready);
+        }
         free(d->entries);
         d->roster = roster_free(d->roster);
         free(d);

@@ -179,25 +179,19 @@ static void choice_add(struct choice *c, const struct directory_entry *e, uint64
         c->order[at] = order;
 }
 
-/* Whether it may speak for the domain that bare names go to. */
-static bool is_of_default(const struct directory *d, const struct roster_member *connector)
-{
-        const struct roster_domain *domain = roster_default_domain(d->roster);
-
-        return domain && roster_speaks_for(connector, domain->name);
-}
-
 /*
  * The connector that answers and records a name of no domain, so that it ends as any other mistyped name: with an
  * id, a verdict and a line for the helpdesk. A ready one of the default domain before others. There is a live one.
  */
 static void choose_clerk(struct choice *c, const struct directory *d, const struct sign_in_params *p)
 {
+        const struct roster_domain *usual = roster_default_domain(d->roster);
         const struct route any = {0};
 
         for (size_t i = 0; i < d->n; i++) {
                 const struct directory_entry *e = &d->entries[i];
-                uint64_t order = order_of(e, &any, p) | (is_of_default(d, e->connector) ? 0 : ORDER_OTHERS);
+                const bool is_usual = usual && roster_speaks_for(e->connector, usual->name);
+                uint64_t order = order_of(e, &any, p) | (is_usual ? 0 : ORDER_OTHERS);
 
                 if (wanted(e, p) && live(e, p->now) && !distrusted(e, p))
                         choice_add(c, e, order);
@@ -466,17 +460,13 @@ int sign_in_make(struct sign_in *ret_s, const struct directory *d, const struct 
         return r;
 }
 
-static void sign_in_to_clear(struct sign_in_to *to)
-{
-        for (size_t i = 0; i < to->n_sign; i++)
-                key_free(to->sign[i].key);
-        key_free(to->identity);
-}
-
 void sign_in_clear(struct sign_in *s)
 {
-        for (size_t i = 0; i < s->n_to; i++)
-                sign_in_to_clear(&s->to[i]);
+        for (struct sign_in_to *to = s->to; to < s->to + s->n_to; to++) {
+                for (size_t i = 0; i < to->n_sign; i++)
+                        key_free(to->sign[i].key);
+                key_free(to->identity);
+        }
         buffer_free(&s->body);
         wipe(s, sizeof(*s));
 }

@@ -103,14 +103,6 @@ static enum credential_form read_credential(struct json_reader *r, const char *k
         return form;
 }
 
-static bool known_before(const struct request_claims *c, const char *kid)
-{
-        for (size_t i = 0; i < c->n_to; i++)
-                if (strcmp(c->to[i], kid) == 0)
-                        return true;
-        return false;
-}
-
 static void read_to(struct json_reader *r, struct request_claims *c)
 {
         struct json_reader list;
@@ -120,8 +112,9 @@ static void read_to(struct json_reader *r, struct request_claims *c)
                 char *kid = c->to[c->n_to];
 
                 json_read_b64u_text(&list, NULL, kid, 32);
-                if (known_before(c, kid))
-                        json_read_fail(&list, NULL, "is there twice");
+                for (size_t i = 0; i < c->n_to; i++)
+                        if (strcmp(c->to[i], kid) == 0)
+                                json_read_fail(&list, NULL, "is there twice");
                 c->n_to++;
         }
 }
@@ -136,14 +129,6 @@ static void read_client(struct json_reader *r, struct request_claims *c)
         json_read_cut(&client, "agent", c->client_agent, sizeof(c->client_agent));
         json_read_cut(&client, "app", c->client_app, sizeof(c->client_app));
         json_read_end(&client, true);
-}
-
-static void read_times(struct json_reader *r, struct request_claims *c)
-{
-        c->iat = json_read_int(r, "iat", 0, JSON_TIME_MAX);
-        c->exp = json_read_int(r, "exp", 0, JSON_TIME_MAX);
-        if (c->exp <= c->iat || c->exp - c->iat > REQUEST_LIFE_MAX)
-                json_read_fail(r, "exp", "is not within 60 s after iat");
 }
 
 static void read_op(struct json_reader *r, struct request_claims *c)
@@ -168,7 +153,10 @@ int request_claims_decode(struct request_claims *ret_c, const char *json, size_t
         claims_id(&r, "iss", c->iss);
         claims_tenant(&r, "aud", c->aud);
         claims_id(&r, "jti", c->jti);
-        read_times(&r, c);
+        c->iat = json_read_int(&r, "iat", 0, JSON_TIME_MAX);
+        c->exp = json_read_int(&r, "exp", 0, JSON_TIME_MAX);
+        if (c->exp <= c->iat || c->exp - c->iat > REQUEST_LIFE_MAX)
+                json_read_fail(&r, "exp", "is not within 60 s after iat");
         read_to(&r, c);
         c->username_form = read_credential(&r, "username", c->username, WIRE_USERNAME_MAX, &c->username_len);
         c->password_form = read_credential(&r, "password", c->password, WIRE_PASSWORD_MAX, &c->password_len);

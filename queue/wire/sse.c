@@ -59,15 +59,6 @@ static int add_data(struct sse *s, const char *value, size_t n, struct error *er
         return r < 0 ? error_fail(err, r, "stream: an event is too long") : 0;
 }
 
-static int set_event(struct sse *s, const char *value, size_t n, struct error *err)
-{
-        if (n > SSE_NAME_MAX)
-                return error_fail(err, -EBADMSG, "stream: an event's name is too long");
-        memcpy(s->event, value, n);
-        s->event[n] = '\0';
-        return 0;
-}
-
 static int take_line(struct sse *s, const char *line, size_t n, const struct sink *sink)
 {
         const char *colon = n ? memchr(line, ':', n) : NULL;
@@ -85,8 +76,12 @@ static int take_line(struct sse *s, const char *line, size_t n, const struct sin
         }
         if (name_len == 4 && memcmp(line, "data", 4) == 0)
                 return add_data(s, value, value_len, sink->err);
-        if (name_len == 5 && memcmp(line, "event", 5) == 0)
-                return set_event(s, value, value_len, sink->err);
+        if (name_len != 5 || memcmp(line, "event", 5) != 0)
+                return 0;
+        if (value_len > SSE_NAME_MAX)
+                return error_fail(sink->err, -EBADMSG, "stream: an event's name is too long");
+        memcpy(s->event, value, value_len);
+        s->event[value_len] = '\0';
         return 0;
 }
 

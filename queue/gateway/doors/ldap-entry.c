@@ -55,22 +55,16 @@ static void add_text(struct entry *e, const char *attribute, const char *value)
         add(e, attribute, value, strlen(value));
 }
 
-static bool has_pair(const struct pairs *pairs, const char *attribute)
-{
-        const char *name, *value;
-        size_t at = 0;
-
-        while (pairs_next(pairs, &at, &name, &value))
-                if (strcasecmp(name, attribute) == 0)
-                        return true;
-        return false;
-}
-
 /* What the connectors tell under this name is better. */
 static void add_unless_told(struct entry *e, const char *attribute, const char *value)
 {
-        if (!has_pair(e->pairs, attribute))
-                add_text(e, attribute, value);
+        const char *name, *told;
+        size_t at = 0;
+
+        while (pairs_next(e->pairs, &at, &name, &told))
+                if (strcasecmp(name, attribute) == 0)
+                        return;
+        add_text(e, attribute, value);
 }
 
 /* The form of [MS-DTYP] 2.3.4.2: the first three groups have their lowest byte first. */

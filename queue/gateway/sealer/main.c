@@ -317,27 +317,21 @@ static int on_config(void *arg, int fd, struct error *err)
         return gateway_config_of_child(&((struct seal_process *)arg)->config, "sealer", fd, err);
 }
 
-static int read_key(struct seal_process *s, int fd, struct error *err)
-{
-        _cleanup_(buffer_free) struct buffer pem = BUFFER_SECRET(KEY_MAX);
-        int r = fd_read_all(&pem, fd, err);
-
-        r = r < 0 ? r : key_from_pem(&s->key, pem.data ? pem.data : "", pem.len, NULL, err);
-        return r < 0 ? error_prefix(err, r, SERVICE_KEY) : 0;
-}
-
 static int on_file(void *arg, const char *name, int received, struct error *err)
 {
+        _cleanup_(buffer_free) struct buffer pem = BUFFER_SECRET(KEY_MAX);
         _cleanup_(closep) int fd = received;
         struct seal_process *s = arg;
 
         if (strcmp(name, SERVICE_META) == 0)
                 return gateway_service_read(&s->service, fd, err);
-        if (strcmp(name, SERVICE_KEY) == 0)
-                return read_key(s, fd, err);
         if (strcmp(name, GATEWAY_FILE_ROSTER) == 0)
                 s->roster_fd = steal_fd(&fd);
-        return 0;
+        if (strcmp(name, SERVICE_KEY) != 0)
+                return 0;
+        int r = fd_read_all(&pem, fd, err);
+        r = r < 0 ? r : key_from_pem(&s->key, pem.data ? pem.data : "", pem.len, NULL, err);
+        return r < 0 ? error_prefix(err, r, SERVICE_KEY) : 0;
 }
 
 static int on_peer(void *arg, const char *name, int fd, struct error *err)
