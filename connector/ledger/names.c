@@ -19,18 +19,13 @@ static void add(json_t *names, const char *head, char between, const char *tail)
                 (void)json_array_append_new(names, json_string(name));
 }
 
-static bool is_default(const struct config *c, const struct domain_config *d)
-{
-        return c->validate.default_domain && strcasecmp(c->validate.default_domain, d->name) == 0;
-}
-
 /* account in the domain d, without the domain's other suffixes: what stands before those may differ. */
 static void add_account(json_t *names, const struct config *c, const struct domain_config *d, const char *account)
 {
         add(names, account, '@', d->name);
         if (d->netbios)
                 add(names, d->netbios, '\\', account);
-        if (is_default(c, d))
+        if (c->validate.default_domain && strcasecmp(c->validate.default_domain, d->name) == 0)
                 (void)json_array_append_new(names, json_string(account));
 }
 

@@ -134,18 +134,13 @@ static bool all_down(const struct supervisor *s)
         return true;
 }
 
-static void finish_reload(struct supervisor *s)
-{
-        s->reload = false;
-        enter(s, SUPERVISOR_RUNNING);
-        reload_take(s);
-        start_all(s);
-}
-
 static void all_ended(struct supervisor *s)
 {
         if (s->reload) {
-                finish_reload(s);
+                s->reload = false;
+                enter(s, SUPERVISOR_RUNNING);
+                reload_take(s);
+                start_all(s);
                 return;
         }
         scribes_finish(s->scribes);
@@ -175,22 +170,16 @@ static void stop_children(struct supervisor *s)
         stop_next(s);
 }
 
-static uint64_t drain_left(const struct supervisor *s)
-{
-        uint64_t now = loop_now(s->loop);
-
-        return s->drain_until > now ? s->drain_until - now : 0;
-}
-
 /* Goes on to the validator, or to the stop, when the one before has drained or is not there. */
 static void drain_on(struct supervisor *s)
 {
         struct child *link = &s->children[PART_LINK], *validator = &s->children[PART_VALIDATOR];
+        const uint64_t now = loop_now(s->loop);
 
         if (s->state == SUPERVISOR_DRAINING_LINK && (link->drained || link->state != CHILD_RUNNING)) {
                 enter(s, SUPERVISOR_DRAINING_VALIDATOR);
                 if (validator->state == CHILD_RUNNING)
-                        child_drain(validator, drain_left(s));
+                        child_drain(validator, s->drain_until > now ? s->drain_until - now : 0);
         }
         if (s->state == SUPERVISOR_DRAINING_VALIDATOR && (validator->drained || validator->state != CHILD_RUNNING))
                 stop_children(s);
