@@ -293,8 +293,11 @@ class Faults(Case):
         self.nodes[0].sees(a, b)
         waiting = [self.nodes[0].sign_in_later(self.nodes[0].seal(a, b), budget=15000) for _ in range(1)]
         self.assertEqual(len([w for w in waiting]), 1)
-        far = [self.nodes[0].sign_in_later(self.nodes[0].seal(a), budget=15000) for _ in range(5)]
-        wait_for('all are there', lambda: len(held.got) == 5)
+        far = []
+        while len(far) < 5:  # on a busy machine an offer may find nobody in time
+            later, n = self.nodes[0].sign_in_later(self.nodes[0].seal(a), budget=15000), len(held.got)
+            wait_for('it is there, or refused', lambda later=later, n=n: len(held.got) > n or not later.is_alive())
+            far += [later] if len(held.got) > n else []
         self.nodes[1].stop(signal.SIGKILL)
         began = time.monotonic()
         for later in far:
