@@ -202,7 +202,7 @@ class Guides(unittest.TestCase):
         self.run_line('mv /etc/postern-gateway/service .')
         try:
             self.assertIn('--gateway needs --tenant', self.run_line(line, check=False).stderr)
-            line += ' --tenant contoso --pin ' + 'A' * 43
+            line += ' --tenant contoso --pin ' + self.known['PIN']
             self.assertIn('the service secret is empty', self.run_line(line, check=False).stderr)
             self.assertIn('/nowhere', self.run_line(line + ' --secret-file /nowhere', check=False).stderr)
             self.m.run('test', '!', '-e', '/etc/postern-gateway/service')
