@@ -50,13 +50,13 @@ static const char *not_there(int code)
 }
 
 /* A socket that somebody else put there would be told passwords. Who listens is the gateway's own user, which says
- * nothing: what counts is who made the socket, and who could have put another in its place. */
+ * nothing: what counts is who made the socket, and who could have put another in its place. path fits a socket's. */
 static int check_owner(const char *path, struct error *err)
 {
         char folder[sizeof((struct sockaddr_un *)0)->sun_path];
         struct stat at, in;
 
-        (void)snprintf(folder, sizeof folder, "%s", path);
+        memcpy(folder, path, strlen(path) + 1);
         if (lstat(path, &at) < 0 || stat(dirname(folder), &in) < 0)
                 return error_fail(err, -errno, "%s: %s%s", path, strerror(errno), not_there(errno));
         if ((at.st_uid != 0 && at.st_uid != geteuid()) || !S_ISSOCK(at.st_mode))

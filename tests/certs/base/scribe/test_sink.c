@@ -28,8 +28,7 @@ struct rig {
 
 static void rig_up(struct rig *g, bool socket)
 {
-        memset(g, 0, sizeof(*g));
-        (void)snprintf(g->folder, sizeof(g->folder), "/tmp/postern-sink-XXXXXX");
+        *g = (struct rig){.folder = "/tmp/postern-sink-XXXXXX"};
         assert_non_null(mkdtemp(g->folder));
         (void)snprintf(g->path, sizeof(g->path), "%s/out", g->folder);
         sink_init(&g->sink, g->path, socket);
