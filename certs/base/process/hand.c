@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/core/cleanup.h"
+#include "base/core/log.h"
 #include "base/core/text.h"
 
 static int judge(int fd, const char *path, enum hand_kind kind, struct error *err)
@@ -66,8 +67,8 @@ int hand_lock(const char *path, int *ret_fd, struct error *err)
         if (flock(fd, LOCK_EX | LOCK_NB) < 0)
                 return error_fail(err, errno == EWOULDBLOCK ? -EBUSY : -errno, "%s: %s", path,
                                   errno == EWOULDBLOCK ? "another process has it locked" : strerror(errno));
-        if (ftruncate(fd, 0) < 0 || dprintf(fd, "%d\n", (int)getpid()) < 0)
-                return error_fail(err, -errno, "%s: %s", path, strerror(errno));
+        if (ftruncate(fd, 0) < 0 || dprintf(fd, "%d\n", (int)getpid()) < 0) /* a full disk keeps nobody from a start */
+                log_warning("lock.no_pid", KV_S("path", path), KV_S("why", strerror(errno)));
         *ret_fd = steal_fd(&fd);
         return 0;
 }

@@ -19,8 +19,8 @@ typedef int hand_fn(void *arg, const char *name, int fd, struct error *err);
 /* An own open file, at offset 0, judged. -ENOENT where it doesn't exist; else -EPERM, -EINVAL or -errno, with the
  * remedy in err. */
 int hand_open(const char *path, enum hand_kind kind, struct error *err);
-/* Locks the file, made where it is missing, for as long as *ret_fd is open, and writes this process's pid into it.
- * -EBUSY: another process has it. -errno with err. */
+/* Locks the file, made where it is missing, for as long as *ret_fd is open, and writes this process's pid into it, if
+ * it can: without that the lock holds all the same. -EBUSY: another process has it. -errno with err. */
 int hand_lock(const char *path, int *ret_fd, struct error *err);
 /* Whether some process has it locked so. */
 bool hand_locked(const char *path);

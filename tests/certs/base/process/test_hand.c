@@ -44,11 +44,39 @@ static void test_cut_off(void **state)
         assert_child_ok(a_part_is_a_failure);
 }
 
+/* The disk of the folder is full: the lock holds all the same, and only the pid is missing. */
+static int a_full_disk_locks(void)
+{
+        const struct rlimit none = {0, 0};
+        char folder[] = "/tmp/postern-hand-XXXXXX", path[64];
+        struct error err = {""};
+        int fd = -1, other = -1;
+
+        child_check(mkdtemp(folder) != NULL);
+        (void)snprintf(path, sizeof path, "%s/lock", folder);
+        child_check(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+        child_check(setrlimit(RLIMIT_FSIZE, &none) == 0);
+        const int r = hand_lock(path, &fd, &err), again = hand_lock(path, &other, &err);
+        const bool locked = hand_locked(path);
+        child_check(unlink(path) == 0 && rmdir(folder) == 0);
+        child_check(r == 0 && fd >= 0);
+        child_check(locked && again == -EBUSY && other == -1);
+        child_check(close(fd) == 0);
+        return 0;
+}
+
+static void test_lock_on_a_full_disk(void **state)
+{
+        (void)state;
+        assert_child_ok(a_full_disk_locks);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_whole_and_sealed),
                 cmocka_unit_test(test_cut_off),
+                cmocka_unit_test(test_lock_on_a_full_disk),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
