@@ -337,7 +337,7 @@ static int read_realms(char *text, struct link_realm *realms, size_t *ret_n)
 {
         char *line;
 
-        while ((line = strsep(&text, "\n")) && *line) {
+        while ((line = strsep(&text, "\n")) && (*line || text)) { /* only the last one may be empty */
                 char *mark = strrchr(line, '=');
 
                 if (!mark || *ret_n == REPORT_REALMS_MAX)
@@ -391,8 +391,9 @@ static int take_state(struct bridge *b, const struct msg_in *m)
         r = msg_get_str(m, TAG_REALMS, realms_text, sizeof(realms_text));
         r = r < 0 ? r : msg_get_str(m, TAG_REASONS, reasons_text, sizeof(reasons_text));
         r = r < 0 ? r : read_realms(realms_text, realms, &state.n_realms);
-        for (char *line; r == 0 && (line = strsep(&more, "\n")) && *line && state.n_reasons < REPORT_REASONS_MAX;)
-                reasons[state.n_reasons++] = line; /* the first ones say enough */
+        for (char *line; r == 0 && (line = strsep(&more, "\n")) && state.n_reasons < REPORT_REASONS_MAX;)
+                if (*line)
+                        reasons[state.n_reasons++] = line; /* the first ones say enough */
         r = r < 0 ? r : get_opt(m, TAG_STATEMENT, statement, sizeof(statement), &state.statement);
         r = r < 0 ? r : get_opt(m, TAG_IDENTITY, identity, sizeof(identity), &state.identity);
         r = r < 0 ? r : get_opt(m, TAG_PROOF, proof, sizeof(proof), &state.proof);

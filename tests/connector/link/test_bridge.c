@@ -170,6 +170,7 @@ static void malformed_frames(void **state)
         say_state(d, "corp.example", ""); /* no = */
         say_state(d, "=1\n", "");         /* no name */
         say_state(d, "a\xff=1\n", "");
+        say_state(d, "corp.example=0\n\nb.example=1\n", ""); /* a line that is none: what is behind it would be lost */
         say_verdict(d, "bad id", "a..b.c.d", 0);
         say_verdict(d, ID1, "not a jwe", 0);
         say_declined(d, ID2, "no_dc"); /* never asked */
