@@ -307,7 +307,8 @@ static void take_frame(struct child *child, const struct msg_in *m, int fd)
                 }
                 share_child(child);
                 tell_systemd(s);
-        } else if (m->type == FRAME_TAKEN && msg_get_str(m, TAG_NAME, name, sizeof(name)) == 0) {
+        } else if (m->type == FRAME_TAKEN && child->part == PART_VALIDATOR &&
+                   msg_get_str(m, TAG_NAME, name, sizeof(name)) == 0) { /* no other has a say on keytabs */
                 const bool refused = msg_get_str(m, TAG_WHY, why, sizeof(why)) == 0;
                 watch_taken(s->watch, name, refused ? why : NULL);
         } else if (m->type == FRAME_DRAINED) {
