@@ -21,11 +21,11 @@ struct directory *directory_free(struct directory *d)
 {
         if (!d)
                 return NULL;
-        for (struct directory_entry *e = d->entries; e < d->entries + d->n; e++) {
-                statement_free(e->statement);
-                for (size_t i = 0; i < e->n_ready; i++)
-                        free(e->ready[i]);
-                free(e->ready);
+        for (size_t i = 0; i < d->n; i++) {
+                statement_free(d->entries[i].statement);
+                for (size_t k = 0; k < d->entries[i].n_ready; k++)
+                        free(d->entries[i].ready[k]);
+                free(d->entries[i].ready);
         }
         free(d->entries);
         d->roster = roster_free(d->roster);
