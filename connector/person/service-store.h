@@ -16,7 +16,7 @@ struct service_store {
         char *dir;
         char id[ID_MAX + 1];
         char *name;
-        struct key *key; /* of a person NULL until person_open */
+        struct key *key; /* of a person NULL until everywhere_open */
         /* remembered from `service init` or `sign-in`; or NULL */
         char *relay, *tenant, *pin, *ca_file, *secret_file, *roster_source;
         uint64_t roster_seq;           /* the highest seen: older rosters are refused */
@@ -30,8 +30,8 @@ struct service_store {
 int service_store_create(const char *dir, const char *name, struct service_store *ret_s, struct error *err);
 int service_store_open(struct service_store *ret_s, const char *dir, struct error *err);
 
-/* What a person's folder has in common with a service's (person.c): its files; a new one, in s, whose key is then made
- * and put there; writing what goes with the key; and reading all but the key. */
+/* What a person's folder has in common with a service's (everywhere.c): its files; a new one, in s, whose key is then
+ * made and put there; writing what goes with the key; and reading all but the key. */
 enum store_file { STORE_FILE_KEY, STORE_FILE_PUBLIC, STORE_FILE_META };
 const char *service_store_file(enum store_kind kind, enum store_file file);
 int service_store_begin(struct service_store *s, enum store_kind kind, const char *dir, const char *name,

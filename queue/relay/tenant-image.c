@@ -193,7 +193,6 @@ static void take_roster(struct relay *relay, struct tenant *t, const struct buff
 
 /* ---- tenants ---- */
 
-/* Streams outlive what they began with. */
 static void take_image(void *arg, const struct store_image *image)
 {
         struct relay *relay = arg;
@@ -221,7 +220,7 @@ static void take_image(void *arg, const struct store_image *image)
         take_roster(relay, t, &image->roster, is_new);
         if (is_new)
                 return;
-        TAILQ_FOREACH (s, &t->sessions, entry) /* those whose certificate counts no more */
+        TAILQ_FOREACH (s, &t->sessions, entry) /* they outlive what they began with */
                 if (credential_check(relay, &s->credential, &peer, &err) < 0)
                         session_drop(s, err.text);
         clones_refresh(relay, t);

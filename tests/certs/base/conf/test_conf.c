@@ -297,7 +297,6 @@ static void test_child_names_the_first(void **state)
         (void)close(fd);
 }
 
-/* The sample is a file that the reader takes, and both texts have every key. */
 /* However many files there are too many, that is told once. */
 static void test_too_many_files(void **state)
 {
@@ -326,6 +325,7 @@ static void test_too_many_files(void **state)
         assert_int_equal(rmdir(folder), 0);
 }
 
+/* The sample is a file that the reader takes, and both texts have every key. */
 static void test_documents(void **state)
 {
         static const char *const intro[] = {"A sample.", NULL};
