@@ -352,7 +352,7 @@ static int end_generation(struct store *store, const struct entity *e, const int
 
 static int apply_tenant(struct store *store, struct entity *e, struct json_reader *r)
 {
-        char pin[KID_LEN + 1];
+        char pin[KID_LEN + 1], here[STORE_GEN_LEN + 1];
         const bool removed = json_read_has(r, "removed") && json_read_bool(r, "removed");
 
         json_read_str(r, "gen", JSON_REQUIRED, e->gen, sizeof(e->gen));
@@ -364,8 +364,10 @@ static int apply_tenant(struct store *store, struct entity *e, struct json_reade
                 code = store_removed_add(store, e->tenant, REMOVED_GENERATIONS, e->gen, 0);
         const int dead = code < 0 ? code : store_removed_has(store, e->tenant, REMOVED_GENERATIONS, e->gen);
         code = dead < 0 ? dead : end_generation(store, e, dead);
-        if (code < 0 || removed || dead)
-                return code < 0 ? code : more || !removed;
+        if (code >= 0)
+                code = store_gen(store, e->tenant, here);
+        if (code < 0 || removed || dead) /* here: made again since, of which the document does not know */
+                return code < 0 ? code : more || !removed || here[0];
         json_read_str(r, "pin", JSON_REQUIRED, pin, sizeof(pin));
         const int64_t since = read_time(r, "since");
         if (json_read_result(r) < 0)
