@@ -481,30 +481,41 @@ static int has_lost(struct store *store)
         return (r == 0 || r == -ENOENT) && revision < known;
 }
 
+/* What the copy says of the bucket that it is of. */
+struct notes {
+        int64_t created, seen, beat, epoch;
+};
+
+static int read_notes(struct store *store, struct notes *ret_notes)
+{
+        *ret_notes = (struct notes){.created = note(store, NOTE_CREATED),
+                                    .seen = note(store, NOTE_SEEN),
+                                    .beat = note(store, NOTE_BEAT),
+                                    .epoch = note(store, NOTE_EPOCH)};
+        return ret_notes->created < 0 || ret_notes->seen < 0 || ret_notes->beat < 0 || ret_notes->epoch < 0 ? -EIO : 0;
+}
+
 /*
  * Whether the copy is of this bucket. One that was put back from an older copy may have grown past what this node saw
  * by now, but it has none of the beats that only this node stores: an older one is there, or none; and whoever was
- * there when it was put back has changed its epoch. facts are from before this connection stored one.
+ * there when it was put back has changed its epoch. facts are from before this connection stored one, and notes from
+ * before those: a command and the running relay have one database, and the other goes on taking.
  */
-static int compare(struct store *store, const struct bucket_facts *facts)
+static int compare(struct store *store, const struct notes *had, const struct bucket_facts *facts)
 {
-        const int64_t created = note(store, NOTE_CREATED), seen = note(store, NOTE_SEEN), beat = note(store, NOTE_BEAT),
-                      epoch = note(store, NOTE_EPOCH);
-        const bool older = bucket_rewound(store->bucket) || (uint64_t)seen > facts->last ||
-                           (uint64_t)beat > facts->beat || has_lost(store) > 0;
+        const bool older = bucket_rewound(store->bucket) || (uint64_t)had->seen > facts->last ||
+                           (uint64_t)had->beat > facts->beat || has_lost(store) > 0;
         int r;
 
-        if (created < 0 || seen < 0 || beat < 0 || epoch < 0)
-                return -EIO;
-        if (created == facts->created && !older && epoch == facts->epoch && epoch)
+        if (had->created == facts->created && !older && had->epoch == facts->epoch && had->epoch)
                 return 0;
-        if (created && (created != facts->created || older || epoch))
+        if (had->created && (had->created != facts->created || older || had->epoch))
                 log_warning("store_bucket_is_another",
-                            KV_S("why", created != facts->created ? "it was made anew"
-                                        : older                   ? "it was put back from an older copy"
+                            KV_S("why", had->created != facts->created ? "it was made anew"
+                                        : older                        ? "it was put back from an older copy"
                                                 : "another node found that it was put back from an older copy"),
-                            KV_I("seen", seen), KV_U("last", facts->last));
-        r = begin_anew(store, facts, created != 0, older || !facts->epoch);
+                            KV_I("seen", had->seen), KV_U("last", facts->last));
+        r = begin_anew(store, facts, had->created != 0, older || !facts->epoch);
         if (r == 0)
                 bucket_rewound_known(store->bucket);
         return r;
@@ -523,12 +534,16 @@ static int look_again(struct store *store)
 static int catch_up(struct store *store, unsigned replicas, unsigned wait_ms, unsigned settle_ms, struct error *err)
 {
         struct bucket_facts facts;
-        int r = bucket_look(store->bucket, replicas, wait_ms, &facts, err);
+        struct notes had;
+        int r = read_notes(store, &had);
 
+        if (r < 0)
+                return error_fail(err, r, "%s", store_why(store));
+        r = bucket_look(store->bucket, replicas, wait_ms, &facts, err);
         if (r < 0)
                 return r;
         (void)bucket_settle(store->bucket, settle_ms); /* what comes before its tenant asks for that */
-        r = compare(store, &facts);
+        r = compare(store, &had, &facts);
         if (r == 0)
                 r = look_again(store);
         if (r == 0 && bucket_watch(store->bucket, (uint64_t)note(store, NOTE_SEEN)) < 0)
