@@ -1250,6 +1250,24 @@ class Lifecycle(RelayTest):
         self.assertEqual(relay.process.wait(10), 0)
         relay.start()
 
+    def test_an_act_names_no_secret(self):
+        """Who takes a secret for its id, and so revokes nothing, has it in no record."""
+        relay, records = self.relay, self.relay.path('records.jsonl')
+        with open(relay.path('relay.conf'), encoding='ascii') as f:
+            before = f.read()
+        with open(relay.path('relay.conf'), 'a', encoding='ascii') as f:
+            f.write(f'events_file = {records}\n')
+        run = relay.cli('secret', 'revoke', relay.tenant, relay.service, check=False)
+        self.assertEqual(run.returncode, 1, run.stderr)
+        relay.cli('secret', 'revoke', relay.tenant, 'abcd', check=False)
+        with open(relay.path('relay.conf'), 'w', encoding='ascii') as f:
+            f.write(before)
+        with open(records, encoding='ascii') as f:
+            text = f.read()
+        self.assertNotIn(relay.service, text)
+        self.assertEqual([(x['act'], x['done'], x.get('about')) for x in map(json.loads, text.splitlines())],
+                         [('secret.revoke', False, None), ('secret.revoke', False, 'abcd')])
+
     def test_links_move_first(self):
         """Going down, it sends one connector of a tenant after the other to other nodes, and goes on with those that stay."""
         relay = self.relay
