@@ -6,6 +6,7 @@ usage: test_pam.py PAM_POSTERN.SO TALK SANITIZERS      as root, in a mount names
 import http.server
 import json
 import os
+import re
 import socket
 import socketserver
 import subprocess
@@ -16,6 +17,7 @@ import unittest
 
 MODULE, TALK = (os.path.abspath(p) for p in sys.argv[1:3])
 PRELOAD = '' if sys.argv[3] == 'none' else subprocess.run(['cc', '-print-file-name=libasan.so'], capture_output=True, text=True, check=True).stdout.strip()
+PROFILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', '..', '..', 'connector', 'packaging', 'pam-config')
 SUCCESS, SERVICE_ERR, PERM_DENIED, AUTH_ERR, AUTHINFO_UNAVAIL, USER_UNKNOWN, MAXTRIES = 0, 3, 6, 7, 9, 10, 11
 NEW_AUTHTOK_REQD, ACCT_EXPIRED, AUTHTOK_ERR, IGNORE_ALL = 12, 13, 20, 6
 SID = 'S-1-5-21-1-2-3-'
@@ -225,6 +227,19 @@ class Pam(unittest.TestCase):
         _, codes = self.talk('alice', 'change', answers=['wrong', 'longer', 'longer'])
         self.assertEqual(codes['change'], AUTH_ERR)
         self.assertEqual({path for path, _ in self.gateway.asked}, {CHANGE})
+
+    def test_the_profile_without_the_module(self):
+        """pam-auth-update leaves a common-account that somebody edited as it is, also when the package goes: that locks nobody out."""
+        with open(PROFILE, encoding='ascii') as f:
+            lines = re.search(r'^Account:\n((?:\t.*\n)+)', f.read(), re.M)[1]
+        account = ''.join('account ' + line.strip().replace('pam_postern.so', '{}') + '\n' for line in lines.splitlines())
+        before = 'account [success=1 default=ignore] pam_permit.so\naccount requisite pam_deny.so\naccount required pam_permit.so\n'
+        for module in (MODULE, '/nonexistent/pam_postern.so'):
+            with open(os.path.join(self.top.name, 'profile'), 'w', encoding='ascii') as f:
+                f.write(before + account.format(module))
+            done = subprocess.run([TALK, self.top.name, 'profile', 'local', '192.0.2.7', 'acct', '--'], capture_output=True, text=True, timeout=60,
+                                  check=False, env={**os.environ, 'LD_PRELOAD': PRELOAD, 'ASAN_OPTIONS': 'detect_leaks=0'})
+            self.assertEqual((done.returncode, done.stdout), (0, f'acct = {SUCCESS}\n'), done.stderr)
 
     def test_settings(self):
         for more in ('minimum_uid=999', 'timeout=0', 'timeout=121', 'socket=relative', 'nonsense', 'pins=relative', 'accounts=all', 'domain='):
