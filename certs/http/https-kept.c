@@ -5,8 +5,9 @@
  * sets up everything anew for each.
  *
  * Invariants: a request is sent once, and from its first byte on the call is in doubt (call->given); a connection waits
- * for the next request only where its answer came whole and nothing else with it, and is looked at again before it gets
- * one. No callback runs from within https_kept_send: what fails at once is told from the loop.
+ * for the next request only where this one left whole, and its answer came whole and nothing else with it, and is
+ * looked at again before it gets one. No callback runs from within https_kept_send: what fails at once is told from the
+ * loop.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -241,6 +242,8 @@ bool https_kept_wait(struct https_call *call)
         struct https_loop *l = call->https->loop;
 
         if (!call->connected || call->result != CURLE_OK || !call->answer.status || call->answer.closes || !l->keep)
+                return false;
+        if (call->sent < call->out.len) /* answered early: the server takes what comes next for the rest of this one */
                 return false;
         if (l->n_waiting >= l->keep)
                 end_waiting(TAILQ_LAST(&l->waiting, https_calls));

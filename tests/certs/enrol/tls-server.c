@@ -103,6 +103,7 @@ struct session {
         char text[16384]; /* head and body */
         char method[8], path[256];
         const char *body;
+        size_t left; /* of the body, which nobody has read */
 };
 
 static size_t body_length(const char *head)
@@ -124,6 +125,11 @@ static bool read_request(struct session *s)
                 n += (size_t)r;
                 s->text[n] = '\0';
                 char *end = strstr(s->text, "\r\n\r\n");
+                if (end && strncmp(s->text, "POST /early ", 12) == 0) {
+                        s->body = end + 4;
+                        s->left = body_length(s->text) - (size_t)(s->text + n - s->body);
+                        return sscanf(s->text, "%7s %255s", s->method, s->path) == 2;
+                }
                 if (end && (size_t)(s->text + n - (end + 4)) >= body_length(s->text)) {
                         s->body = end + 4;
                         return sscanf(s->text, "%7s %255s", s->method, s->path) == 2;
@@ -252,10 +258,26 @@ static void echo(const struct session *s)
                s->text);
 }
 
+/* An answer before the body was read, which then is thrown away, as nginx does. */
+static void early(struct session *s)
+{
+        char trash[16384];
+
+        send_text(s->ssl, "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 5\r\n\r\nearly");
+        (void)usleep(300000); /* by then the client has heard it */
+        while (s->left) {
+                const int r = SSL_read(s->ssl, trash, (int)(s->left < sizeof(trash) ? s->left : sizeof(trash)));
+
+                if (r <= 0)
+                        return;
+                s->left -= (size_t)r;
+        }
+}
+
 /* How often /vanish was asked for. */
 static int vanished;
 
-static void serve(const struct session *s)
+static void serve(struct session *s)
 {
         char tenant[65], operation[33], count[16];
 
@@ -271,6 +293,8 @@ static void serve(const struct session *s)
                 send_text(s->ssl, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this");
         else if (strcmp(s->path, "/keep") == 0) /* and go on with this connection */
                 send_text(s->ssl, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nkept");
+        else if (strcmp(s->path, "/early") == 0) /* the same */
+                early(s);
         else if (strcmp(s->path, "/vanish") == 0) /* the connection ends without an answer */
                 vanished++;
         else if (strcmp(s->path, "/die") == 0) /* the server ends without an answer */
@@ -295,7 +319,7 @@ static void accept_one(SSL_CTX *ctx, int listener, const struct authority *ca)
         bool more = SSL_accept(s->ssl) == 1;
         while (more && read_request(s)) {
                 serve(s);
-                more = strcmp(s->path, "/keep") == 0;
+                more = strcmp(s->path, "/keep") == 0 || strcmp(s->path, "/early") == 0;
         }
         (void)SSL_shutdown(s->ssl);
         SSL_free(s->ssl);

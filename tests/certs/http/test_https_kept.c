@@ -20,6 +20,7 @@
 #include "tests/certs/enrol/tls-server.h"
 
 #define PATIENCE_MS 60000
+#define MORE_MAX (16 * 1024 * 1024) /* more than sockets take */
 
 struct world {
         struct authority ca;
@@ -29,6 +30,7 @@ struct world {
         struct dns *dns;
         struct https *https;
         struct https_call *call;
+        size_t more; /* of the body, behind its text */
         /* what came */
         long status;
         int failure;
@@ -60,9 +62,11 @@ static int start(struct world *w, const char *path, uint32_t timeout_ms, const c
 {
         const struct https_handlers handlers = {.on_done = on_done, .arg = w};
         const char *const headers[] = {header, NULL};
+        static char body[8 + MORE_MAX];
         struct error err = {""};
         char url[128];
 
+        memcpy(body, "the body", 8);
         (void)snprintf(url, sizeof(url), "https://localhost:%d%s", w->server.port, path);
         return https_start(w->https, &w->call,
                            &(struct https_request){.method = "POST",
@@ -70,8 +74,8 @@ static int start(struct world *w, const char *path, uint32_t timeout_ms, const c
                                                    .bearer = "secret",
                                                    .content_type = "text/x",
                                                    .headers = headers,
-                                                   .body = "the body",
-                                                   .body_len = 8,
+                                                   .body = body,
+                                                   .body_len = 8 + w->more,
                                                    .timeout_ms = timeout_ms,
                                                    .max_body = 3000,
                                                    .once = true,
@@ -166,6 +170,21 @@ static void test_doubt(void **state)
         assert_int_equal(w->status, 200);
 }
 
+/* What is not sent yet when the answer comes would be the beginning of the next request, for the server. */
+static void test_answered_early(void **state)
+{
+        struct world *w = *state;
+
+        w->more = MORE_MAX;
+        ask(w, "/early", 0);
+        assert_int_equal(w->status, 429);
+        assert_string_equal(w->body, "early");
+        w->more = 0;
+        ask(w, "/keep", 0);
+        assert_int_equal(w->status, 200);
+        assert_string_equal(w->body, "kept");
+}
+
 /* What was kept is gone with the server: nothing is sent to it, and the next request is not in doubt. */
 static void test_dead_connections(void **state)
 {
@@ -199,6 +218,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_it_is_kept, begin, end),
                 cmocka_unit_test_setup_teardown(test_doubt, begin, end),
+                cmocka_unit_test_setup_teardown(test_answered_early, begin, end),
                 cmocka_unit_test_setup_teardown(test_dead_connections, begin, end),
                 cmocka_unit_test_setup_teardown(test_cancelled, begin, end),
         };
