@@ -2,9 +2,9 @@
  * What a SIEM and a collector of traces get of the gateway: each sign-in as it was answered, applications that were
  * refused, whether sign-ins can be decided; a span of each sign-in. postern-events(7) is what they look like.
  *
- * Invariant: with events_names = pseudonyms no name of a user is in a record; with clear, names of which an answer
- * shows that there is such an account, since people type passwords into the wrong box. Strangers cannot displace the
- * records of sign-ins.
+ * Invariant: with events_names = pseudonyms no name of a user is in a record; with clear, names of which an answer,
+ * this one or one before it, shows that there is such an account, since people type passwords into the wrong box.
+ * Strangers cannot displace the records of sign-ins.
  */
 #include <errno.h>
 #include <openssl/hmac.h>
@@ -19,6 +19,10 @@
 
 #define PSEUDONYM_MAX 32
 #define REFUSALS_A_SECOND 20 /* so that strangers displace nothing else */
+#define KNOWN_MAX 32768
+
+/* Names that some answer showed to be an account's, by their keyed hashes; a newer one may take another's place. */
+static uint64_t known[KNOWN_MAX];
 
 int doors_events_new(struct doors *d)
 {
@@ -48,31 +52,49 @@ static void begin(const struct doors *d, struct events_record *r, const char *ki
                 .wall = loop_wall(d->process.loop), .kind = kind, .sentence = sentence, .level = LOG_LEVEL_INFO};
 }
 
-static void put_pseudonym(const struct doors *d, struct events_record *r, const char *name, char text[PSEUDONYM_MAX])
+/* Whether the answer shows that there is an account of the name. Limits stop names that are none just the same, and
+ * what some domain controllers say of a wrong password they say of them, too. */
+static bool shows_account(const struct door_answer *a, enum reason reason)
 {
-        uint8_t mac[EVP_MAX_MD_SIZE];
+        return strcmp(a->verdict, "accepted") == 0 || a->password_proved ||
+               (strcmp(a->class, "policy") == 0 && reason != REASON_THROTTLED);
+}
+
+/* Whether it, or an answer before it, shows that. */
+static bool is_known(const struct door_answer *a, const uint8_t *mac)
+{
+        const enum reason reason = reason_from_id(a->reason);
+        uint64_t number;
+
+        memcpy(&number, mac, sizeof(number));
+        number = number ? number : 1; /* 0: none */
+        uint64_t *place = &known[number % KNOWN_MAX];
+        if (shows_account(a, reason))
+                *place = number;
+        return *place == number && reason != REASON_UNKNOWN_USER && reason != REASON_ALIAS_UNKNOWN;
+}
+
+/* pseudonym: room for it. */
+static void put_name(const struct doors *d, struct events_record *r, const struct doors_asked *q,
+                     const struct door_answer *a, char pseudonym[PSEUDONYM_MAX])
+{
+        uint8_t mac[EVP_MAX_MD_SIZE] = {0};
         unsigned n = 0;
         char hex[13];
 
-        if (!name[0] ||
-            !HMAC(EVP_sha256(), d->events_key, sizeof(d->events_key), (const uint8_t *)name, strlen(name), mac, &n))
+        if (!q->name[0] || !HMAC(EVP_sha256(), d->events_key, sizeof(d->events_key), (const uint8_t *)q->name,
+                                 strlen(q->name), mac, &n))
                 return;
+        if (is_known(a, mac) && d->config->events_clear)
+                events_text(r, "user", q->name);
         hex_encode_to(hex, mac, 6);
-        (void)snprintf(text, PSEUDONYM_MAX, "user-%s", hex);
-        events_text(r, "pseudonym", text);
-}
-
-/* Whether the answer shows that there is an account of the name. */
-static bool is_known(const struct door_answer *a)
-{
-        return strcmp(a->verdict, "accepted") == 0 || a->password_proved || strcmp(a->class, "policy") == 0 ||
-               reason_from_id(a->reason) == REASON_WRONG_PASSWORD;
+        (void)snprintf(pseudonym, PSEUDONYM_MAX, "user-%s", hex);
+        events_text(r, "pseudonym", pseudonym);
 }
 
 static void put_record(struct doors *d, const struct doors_asked *q, const struct door_answer *a)
 {
         const bool accepted = strcmp(a->verdict, "accepted") == 0, refused = strcmp(a->verdict, "refused") == 0;
-        const bool clear = d->config->events_clear;
         char pseudonym[PSEUDONYM_MAX];
         struct events_record r;
 
@@ -86,15 +108,13 @@ static void put_record(struct doors *d, const struct doors_asked *q, const struc
         events_text(&r, "id", a->id);
         events_text(&r, "client_app", q->app);
         events_text(&r, "client_ip", q->client_ip);
-        if (clear && is_known(a))
-                events_text(&r, "user", q->name);
-        put_pseudonym(d, &r, q->name, pseudonym);
+        put_name(d, &r, q, a, pseudonym);
         events_text(&r, "verdict", a->verdict);
         events_text(&r, "class", a->class);
         events_text(&r, "reason", a->reason);
         events_bool(&r, "password_proved", a->password_proved);
         events_text(&r, "may_have_counted", a->may_have_counted);
-        if (clear) {
+        if (d->config->events_clear) {
                 events_text(&r, "user_id", a->user_id);
                 events_text(&r, "upn", a->upn);
                 events_text(&r, "sam", a->sam);

@@ -47,6 +47,40 @@ def counted(text):
     return struct.pack('>H', len(data)) + data
 
 
+class Records(unittest.TestCase):
+    def test_whose_names_are_told(self):
+        """events_names = clear: those that an answer showed to be an account's. People type passwords into the name's box."""
+        top = tempfile.TemporaryDirectory(prefix='postern-records-')
+        self.addCleanup(top.cleanup)
+        os.chmod(top.name, 0o755)
+        site = Sandbox(top.name)
+        self.addCleanup(site.close)
+        gateway = Gateway(site, settings=f'sandbox = yes\nevents_file = {top.name}/events.jsonl\nevents_names = clear\nname_failures = 1000\n')
+        gateway.start()
+        self.addCleanup(gateway.stop)
+
+        def record(user, password):
+            answer = gateway.sign_in(user, password)
+
+            def found():
+                if not os.path.exists(f'{top.name}/events.jsonl'):
+                    return None
+                with open(f'{top.name}/events.jsonl', encoding='utf-8') as f:
+                    return [r for r in map(json.loads, f.read().splitlines()) if r.get('id') == answer['id']]
+            told = wait_for('the record', found)[0]
+            self.assertEqual(told['reason'], answer['reason'])
+            return told
+        pseudonym = record('ok@sandbox.invalid', 'wrong')['pseudonym']
+        for user, password, reason, name in (
+                ('ok@sandbox.invalid', 'wrong 2', 'wrong_password', None), ('throttled@sandbox.invalid', 'x', 'throttled', None),
+                ('ok@sandbox.invalid', 'sandbox', 'ok', 'ok@sandbox.invalid'), ('ok@sandbox.invalid', 'wrong 3', 'wrong_password', 'ok@sandbox.invalid'),
+                ('disabled@sandbox.invalid', 'sandbox', 'disabled', 'disabled@sandbox.invalid')):
+            with self.subTest(user=user, password=password):
+                told = record(user, password)
+                self.assertEqual((told['reason'], told.get('user')), (reason, name))
+                self.assertEqual(told['pseudonym'] == pseudonym, user == 'ok@sandbox.invalid')
+
+
 class Doors(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
