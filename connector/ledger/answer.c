@@ -349,6 +349,8 @@ json_t *ledger_answer_person(struct ledger *l, const struct ledger_question *q)
                 return root;
         }
         root = begin(l);
+        if (q->domains)
+                ledger_share_answer(root);
         list = json_array();
         r = find_exact(l, q, list, &by, &err);
         json_array_foreach (list, i, record)

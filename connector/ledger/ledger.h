@@ -84,6 +84,8 @@ json_t *ledger_counts(const json_int_t n[COUNT_N]);
 /* share.c: what of a status (ledger_answer's, owned by the caller and changed) a person of these domains (a JSON array)
  * may know: the parts of those domains, and of all others only what names no domain and counts nothing. */
 void ledger_share_status(const struct ledger *l, json_t *status, const json_t *domains);
+/* The same of any answer: that the ledger works, not how many records of all domains together it has. */
+void ledger_share_answer(json_t *answer);
 
 /* answer.c: the answer to a request, an object with "ok". NULL: no memory. */
 json_t *ledger_answer(struct ledger *l, const struct request *request);

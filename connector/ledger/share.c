@@ -1,5 +1,5 @@
 /*
- * What a person of some of the domains may know of the connector's status.
+ * What a person of some of the domains may know of the connector's status, and of its ledger in any answer.
  *
  * Invariant: what is not listed here is left out, so that a new member of a part shows nobody another domain's affairs.
  * A part that names its domain is shown whole to that domain's people; one that names none shows what is true of the
@@ -116,9 +116,15 @@ static json_t *counts_of(const struct ledger *l, const json_t *domains)
         return ledger_counts(n);
 }
 
+void ledger_share_answer(json_t *answer)
+{
+        const json_t *state = json_object_get(json_object_get(answer, "ledger"), "state");
+
+        (void)json_object_set_new(answer, "ledger", json_pack("{s:O*}", "state", state));
+}
+
 void ledger_share_status(const struct ledger *l, json_t *status, const json_t *domains)
 {
-        json_auto_t *state = json_incref(json_object_get(json_object_get(status, "ledger"), "state"));
         json_t *parts = json_object(), *part;
         const char *name;
 
@@ -132,7 +138,7 @@ void ledger_share_status(const struct ledger *l, json_t *status, const json_t *d
         }
         (void)json_object_set_new(status, "parts", parts);
         (void)json_object_set_new(status, "counts", counts_of(l, domains));
-        (void)json_object_set_new(status, "ledger", json_pack("{s:O*}", "state", state));
+        ledger_share_answer(status);
         (void)json_object_del(status, "incidents"); /* of all domains together */
         (void)json_object_del(status, "outlets");
 }

@@ -60,6 +60,9 @@ class Question(LedgerCase):
         self.assertEqual(self.ids(self.found('question-00000000005', **by_id, TAG_DOMAINS='corp.example\n')), [])
         got = self.found('question-00000000006', **by_id, TAG_DOMAINS='partner.example\n')
         self.assertEqual((self.ids(got), got['found_by']), ([other], 'id'))
+        # how many records there are in all is nobody's who may see some of them
+        self.assertEqual(got['ledger'], {'state': 'ok'})
+        self.assertEqual(self.found('question-00000000008', **ask)['ledger']['rows'], 3)
         # a quotation mark ends no list
         self.assertEqual(self.ids(self.found('question-00000000007', **ask, TAG_DOMAINS='x","partner.example\n')), [])
 
