@@ -67,7 +67,9 @@ static int check_unix(const struct sockaddr_un *address, bool mine, struct error
                 return error_fail(
                         err, -EADDRINUSE,
                         "listen: unix:%s: something that is no socket is there: remove it, or listen elsewhere", path);
-        if (!mine && fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0)
+        /* one whose queue is full, or of another type, is somebody's as well */
+        if (!mine && fd >= 0 &&
+            (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno != ECONNREFUSED))
                 return error_fail(
                         err, -EADDRINUSE,
                         "listen: unix:%s: another program listens there: stop it (ss -lxp shows which it is), "

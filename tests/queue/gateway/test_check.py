@@ -3,6 +3,7 @@
 
 usage: test_check.py BUILD
 """
+import contextlib
 import os
 import re
 import shutil
@@ -91,12 +92,23 @@ class Check(unittest.TestCase):
         self.refused('none: No such file')
 
     def test_addresses(self):
-        with socket.create_server(('127.0.0.1', 0)) as taken, socket.socket(socket.AF_UNIX) as living:
+        with socket.create_server(('127.0.0.1', 0)) as taken, socket.socket(socket.AF_UNIX) as living, socket.socket(socket.AF_UNIX) as busy, \
+                socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagrams:
             living.bind(self.path('living'))
             living.listen()
+            busy.bind(self.path('busy'))
+            busy.listen(0)
+            datagrams.bind(self.path('datagrams'))
+            waiting = []
+            with contextlib.suppress(BlockingIOError):  # its queue is full then
+                while len(waiting) < 64:
+                    waiting.append(self.enterContext(socket.socket(socket.AF_UNIX)))
+                    waiting[-1].setblocking(False)
+                    waiting[-1].connect(self.path('busy'))
             self.write('file', '')
             for listen, said in ((f'127.0.0.1:{taken.getsockname()[1]}', 'Address already in use; ss -ltnp'), (f'saslauthd:{self.top}/living', 'another program listens'),
-                                 (f'saslauthd:{self.top}/file', 'no socket is there'), (f'ldapi:{self.top}/none/ldapi', 'its folder .*none: No such file')):
+                                 (f'saslauthd:{self.top}/busy', 'another program listens'), (f'ldapi:{self.top}/datagrams', 'another program listens'),
+                                (f'saslauthd:{self.top}/file', 'no socket is there'), (f'ldapi:{self.top}/none/ldapi', 'its folder .*none: No such file')):
                 with self.subTest(listen):
                     self.configure(listen=listen)
                     self.refused(said)
