@@ -460,6 +460,19 @@ static int begin_anew(struct store *store, const struct bucket_facts *facts, boo
         return db_end(store->db, r < 0 ? r : 0);
 }
 
+/* Whether a document that is not there went with its tenant, of which this node has not heard yet. */
+static bool went_with_tenant(struct store *store, const struct entity *e, uint64_t known)
+{
+        _cleanup_(buffer_free) struct buffer text = BUFFER(BUCKET_VALUE_MAX);
+        struct entity tenant = {.kind = ENTITY_TENANT};
+        char key[ENTITY_KEY_MAX];
+        uint64_t revision;
+
+        memcpy(tenant.tenant, e->tenant, sizeof(tenant.tenant));
+        entity_key(&tenant, key);
+        return e->kind != ENTITY_TENANT && bucket_get(store->bucket, key, &text, &revision) == 0 && revision > known;
+}
+
 /* 1: the bucket lacks what this node wrote or took last, of what is never erased. Only this node may have seen that. */
 static int has_lost(struct store *store)
 {
@@ -478,7 +491,7 @@ static int has_lost(struct store *store)
         if (!entity_parse(&e, key) || store_removed_has(store, e.tenant, REMOVED_GENERATIONS, e.gen))
                 return 0;
         r = bucket_get(store->bucket, key, &text, &revision);
-        return (r == 0 || r == -ENOENT) && revision < known;
+        return r == 0 ? revision < known : r == -ENOENT && !went_with_tenant(store, &e, known);
 }
 
 /* What the copy says of the bucket that it is of. */

@@ -526,6 +526,23 @@ static void one_round(uint64_t seed)
         end_round();
 }
 
+/* Who was away while a tenant was removed, and had last heard of that, finds no older copy in that it is gone. */
+static void test_removed_while_away(void **unused)
+{
+        (void)unused;
+        begin_round(1);
+        assert_int_equal(store_tenant_add(nodes[0].store, "t1", PIN, NOW), 0);
+        assert_int_equal(store_connector_enrol(nodes[0].store, "t1", "connector-00000001", "dc1", NOW), 0);
+        settle_all();
+        const uint64_t epoch = row_of(&servers, BUCKET_EPOCH_KEY)->revision;
+        nodes[2].bucket.there = nodes[2].bucket.watching = nodes[2].bucket.looked = false;
+        assert_int_equal(store_tenant_remove(nodes[0].store, "t1", NOW), 0);
+        settle_all();
+        assert_int_equal(row_of(&servers, BUCKET_EPOCH_KEY)->revision, epoch);
+        check_all_hold_the_same();
+        end_round();
+}
+
 static void test_whatever_happens(void **unused)
 {
         const char *seed = getenv("POSTERN_SEED"), *rounds = getenv("POSTERN_ROUNDS");
@@ -588,7 +605,7 @@ static void test_made_again(void **unused)
 
 int main(void)
 {
-        const struct CMUnitTest tests[] = {cmocka_unit_test(test_made_again),
+        const struct CMUnitTest tests[] = {cmocka_unit_test(test_made_again), cmocka_unit_test(test_removed_while_away),
                                            cmocka_unit_test(test_a_command_beside_the_relay),
                                            cmocka_unit_test(test_whatever_happens)};
 
