@@ -100,7 +100,7 @@ int harden_powerless(struct error *err)
 static int check_no_way_back(uid_t uid, gid_t gid, bool grouped, struct error *err)
 {
         struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
-        struct __user_cap_data_struct data[2];
+        struct __user_cap_data_struct data[2] = {{0, 0, 0}, {0, 0, 0}}; /* valgrind knows of one of them alone */
         uid_t r, e, s;
         gid_t rg, eg, sg;
 

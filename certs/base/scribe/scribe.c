@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -174,7 +175,8 @@ int scribe_main(int argc, char **argv)
         static struct scribe s = {.writer = -1, .sink = {.fd = -1}};
         struct error err = {""};
 
-        (void)signal(SIGXFSZ, SIG_IGN); /* a limit on files is a full disk */
+        (void)prctl(PR_SET_NAME, "postern-scribe"); /* not "exe", by which it was started */
+        (void)signal(SIGXFSZ, SIG_IGN);             /* a limit on files is a full disk */
         if (process_open(&s.process, &scribe_frames, SCRIBE_PART_SCRIBE, argc, argv, &ops, &s, &err) < 0 ||
             (geteuid() == 0 && harden_powerless(&err) < 0))
                 return process_fail("scribe", &err);
