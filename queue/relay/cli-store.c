@@ -11,6 +11,8 @@
 #include "queue/relay/cli-internal.h"
 #include "queue/relay/store-cluster.h"
 
+#define PUSH_WAIT_MS 8000
+
 static void warn_line(void *arg, const char *line)
 {
         (void)arg;
@@ -35,11 +37,9 @@ static int push(const struct relay_cli *cli, struct store *store)
 {
         if (cli->config->store != RELAY_ON_NATS)
                 return relay_cli_complain("store push", "the configuration has store = sqlite");
-        const int r = store_push(store);
+        int r = store_push(store);
 
-        while (r >= 0 && store_waiting(store) > 0)
-                if (store_flush(store) < 0)
-                        return relay_cli_store_failed(store, -EHOSTUNREACH);
+        r = r < 0 ? r : store_drain(store, PUSH_WAIT_MS);
         if (r < 0)
                 return relay_cli_store_failed(store, r);
         puts("All that this node knows is in the bucket.");

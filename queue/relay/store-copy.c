@@ -19,6 +19,7 @@
 #define TRIES_MAX 16
 #define BATCH_MAX 256
 #define FLUSH_MAX 64
+#define DRAIN_TRIES 3
 #define ERASED_AT_ONCE 256
 #define COMING_MS 2000         /* for what is stored already */
 #define NOTE_SEEN "seen"       /* the last revision that was taken from the watch */
@@ -313,8 +314,8 @@ int store_flush(struct store *store)
         int64_t after = 0;
         int r = 0, code = 0;
 
-        /* what cannot be stored, for it is of a later version, keeps nothing else from it */
-        for (unsigned i = 0; store->bucket && i < FLUSH_MAX && bucket_writable(store->bucket); i++) {
+        /* what cannot be stored, for it is of a later version, keeps nothing else from it, and none of its room */
+        for (unsigned done = 0; store->bucket && done < FLUSH_MAX && bucket_writable(store->bucket); done += r >= 0) {
                 struct sqlite3_stmt *st = db_query(store->db, Q_OUTBOX_NEXT, "i", after);
 
                 r = db_step(st);
@@ -327,6 +328,18 @@ int store_flush(struct store *store)
                 code = r < 0 ? r : code;
         }
         return r < 0 ? r : code;
+}
+
+int store_drain(struct store *store, unsigned wait_ms)
+{
+        int r = 0;
+
+        for (unsigned tries = 0; tries < DRAIN_TRIES && store_waiting(store) > 0; tries = r < 0 ? tries + 1 : 0) {
+                if (!store->bucket || !bucket_settle(store->bucket, wait_ms))
+                        return -EHOSTUNREACH;
+                r = store_flush(store);
+        }
+        return r;
 }
 
 /* ---- what others wrote ---- */

@@ -62,6 +62,8 @@ int store_take(struct store *store, unsigned wait_ms);
 int64_t store_waiting(struct store *store);
 /* Stores some of them, while that can be done. */
 int store_flush(struct store *store);
+/* Stores all of them, and waits so long for a bucket that cannot be written. -EHOSTUNREACH: some are left. */
+int store_drain(struct store *store, unsigned wait_ms);
 /* Has everything in the database stored in the bucket: the first time, or after the bucket was lost. */
 int store_push(struct store *store);
 

@@ -577,6 +577,27 @@ static void test_a_command_beside_the_relay(void **unused)
         end_round();
 }
 
+/* It ends, whether or not the bucket can be written: once it turned for ever where that could not be. */
+static void test_push(void **unused)
+{
+        struct node *node = &nodes[0];
+
+        (void)unused;
+        begin_round(1);
+        assert_int_equal(store_tenant_add(node->store, "t1", PIN, NOW), 0);
+        settle_all();
+        node->bucket.there = false;
+        assert_int_equal(store_push(node->store), 0);
+        const int64_t waiting = store_waiting(node->store);
+        assert_true(waiting > 0);
+        assert_int_equal(store_drain(node->store, 0), -EHOSTUNREACH);
+        assert_int_equal(store_waiting(node->store), waiting);
+        node->bucket.there = true;
+        assert_int_equal(store_drain(node->store, 0), 0);
+        assert_int_equal(store_waiting(node->store), 0);
+        end_round();
+}
+
 /* A copy from between, in which the tenant is removed: it says nothing against one that was made again since. */
 static void test_made_again(void **unused)
 {
@@ -607,7 +628,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {cmocka_unit_test(test_made_again), cmocka_unit_test(test_removed_while_away),
                                            cmocka_unit_test(test_a_command_beside_the_relay),
-                                           cmocka_unit_test(test_whatever_happens)};
+                                           cmocka_unit_test(test_push), cmocka_unit_test(test_whatever_happens)};
 
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
