@@ -136,7 +136,7 @@ static int encode_tenant(struct store *store, const struct entity *e, struct jso
                 r = store_gen(store, e->tenant, gen);
         if (r == 0)
                 r = store_secrets(store, e->tenant, secrets, &n);
-        if (r < 0)
+        if (r != 0) /* never above 0 */
                 return r;
         json_write_str(w, "gen", gen);
         json_write_str(w, "pin", tenant.pin);
