@@ -101,7 +101,8 @@ class Machine:
                  '--capability=all', '--private-network', '--boot'], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                 # nspawn's own filter and capabilities refuse mlock, so units would fail for nspawn's sake
                 env=dict(os.environ, SYSTEMD_SECCOMP='0'), start_new_session=True,
-                preexec_fn=lambda: LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL))
+                # by SIGKILL its machine would go on without it; by SIGTERM it powers that off
+                preexec_fn=lambda: LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM))
         try:
             self.leader = self.wait('systemd as PID 1', self.find_leader)
             self.root = f'/proc/{self.leader}/root'
