@@ -120,7 +120,11 @@ static int write_all(const char *name, const struct service_settings *given, con
                 r = service_store_create(GATEWAY_SERVICE, name, s, err);
         if (r == 0)
                 r = service_store_take(s, &kept, err);
-        return r < 0 ? r : service_store_save(s, err);
+        if (r == 0)
+                r = service_store_save(s, err);
+        if (r < 0) /* it was made here, and the next try is not to stumble over a service without settings */
+                (void)unlink(GATEWAY_SERVICE "/service.key");
+        return r;
 }
 
 /* Outcome 1: there was one, which stays. */

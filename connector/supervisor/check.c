@@ -127,24 +127,6 @@ static void note_all_hidden(const struct config *config, const struct files_chec
         }
 }
 
-/* A file system that hangs is worth knowing, and no fault: nothing waits for it. */
-static size_t check_outlets(const struct config *config, const struct files_check *check)
-{
-        const char *const paths[EVENTS_WAYS] = {
-                [EVENTS_WAY_FILE] = config->events_file, [EVENTS_WAY_TRACES] = config->traces_file};
-        struct error err;
-        size_t n = 0;
-
-        for (size_t i = 0; i < EVENTS_WAYS; i++) { /* the receiver of a socket may come later */
-                const int r = paths[i] ? scribe_check(events_way_keys[i], paths[i], &err) : 0;
-
-                if (r < 0)
-                        (r == -ETIMEDOUT ? check->note : check->tell)(check->arg, err.text);
-                n += r < 0 && r != -ETIMEDOUT;
-        }
-        return n;
-}
-
 size_t supervisor_check(struct config *config, const struct buffer *text, struct files_check *check)
 {
         static struct supervisor s;
@@ -169,7 +151,11 @@ size_t supervisor_check(struct config *config, const struct buffer *text, struct
                 n++;
         } else {
                 n += prepare_check(&s, check);
-                n += check_files_of(&s, check, found) + check_outlets(config, check);
+                n += check_files_of(&s, check, found);
+                n += scribe_check(
+                        (const char *const[EVENTS_WAYS]){
+                                [EVENTS_WAY_FILE] = config->events_file, [EVENTS_WAY_TRACES] = config->traces_file},
+                        check->tell, check->note, check->arg);
                 n += try_all(&s, check, found);
                 note_all_hidden(config, check);
         }

@@ -165,16 +165,10 @@ static void check_state(struct relay_faults *faults, const struct relay_config *
                                  config->state_dir, strerror(-r));
 }
 
-/* Of a socket the receiver may come later. */
-static void check_ways(struct relay_faults *faults, const struct relay_config *config)
+/* The relay starts all the same. */
+static void add_records_fault(void *arg, const char *text)
 {
-        const char *const paths[EVENTS_WAYS] = {
-                [EVENTS_WAY_FILE] = config->events_file, [EVENTS_WAY_TRACES] = config->traces_file};
-        struct error err;
-
-        for (size_t i = 0; i < EVENTS_WAYS; i++)
-                if (paths[i] && scribe_check(events_way_keys[i], paths[i], &err) < 0)
-                        relay_faults_add(faults, "records_not_sent", "%s", err.text);
+        relay_faults_add(arg, "records_not_sent", "%s", text);
 }
 
 static void add_warning(void *arg, const char *line)
@@ -210,7 +204,10 @@ void relay_check(const struct relay_config *config, struct relay_faults *faults)
         check_place(faults, "ready_file", config->ready_file);
         check_chain(faults, config, now);
         check_state(faults, config);
-        check_ways(faults, config);
+        (void)scribe_check(
+                (const char *const[EVENTS_WAYS]){
+                        [EVENTS_WAY_FILE] = config->events_file, [EVENTS_WAY_TRACES] = config->traces_file},
+                add_records_fault, add_records_fault, faults);
         check_transport_ca(faults, config, now);
         check_cluster(faults, config);
 }

@@ -27,17 +27,6 @@ struct noting {
         uint64_t until;
 };
 
-static int give(void *arg, const char *key, int fd)
-{
-        const struct noting *n = arg;
-        _cleanup_(closep) int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-
-        if (own < 0 || !events_ways_open(n->ways, key, own))
-                return own < 0 ? -errno : -ENOENT;
-        (void)steal_fd(&own);
-        return 0;
-}
-
 /* Until all of it is where it belongs, or that has taken too long. */
 static void look(void *arg)
 {
@@ -102,7 +91,7 @@ static int note(struct noting *n, const struct relay_cli *cli, const struct rela
         r = r < 0 ? r : events_ways_new(&n->ways, &config);
         r = r < 0 ? r : loop_timer_new(&n->timer, n->loop, NULL, look, n);
         r = r < 0 ? r : child_boot_begin(&boot, n->loop);
-        n->scribes = r < 0 ? NULL : scribes_new(n->loop, &boot, give, n);
+        n->scribes = r < 0 ? NULL : scribes_new(n->loop, &boot, events_ways_give, n->ways);
         if (!n->scribes)
                 return -ENOMEM;
         n->until = loop_now(n->loop) + PATIENCE_MS;

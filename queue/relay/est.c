@@ -292,7 +292,8 @@ static void on_recorded(struct ask *a, int code)
         else
                 log_info("certificate_issued", KV_S("tenant", a->tenant), KV_S("connector", e->request.id),
                          KV_S("serial", e->serial), KV_I("not_after", e->not_after));
-        relay_events_event(a->relay->events, a->tenant, "certificate_issued", e->request.id, e->serial);
+        relay_events_event(a->relay->events, a->tenant, code == 1 ? "certificate_given_again" : "certificate_issued",
+                           e->request.id, code == 1 ? NULL : e->serial);
         send_certs(a->r, &e->answer, "application/pkcs7-mime; smime-type=certs-only");
 }
 
@@ -346,9 +347,13 @@ static void refuse_token(struct ask *a, int code)
                 {-EKEYEXPIRED,
                  "the token has expired; get another with: postern-relay token TENANT NAME --expires 24h"},
         };
+        struct tenant *t = NULL;
 
-        log_info("enrolment_refused", KV_S("tenant", a->tenant), KV_S("peer", http_peer(a->r)), KV_I("code", code));
-        relay_events_event(a->relay->events, a->tenant, "enrolment_refused", NULL, http_peer(a->r));
+        if (tenant_get(a->relay, a->tenant, &t) == 0 && refused_has_room(a->relay, t, REFUSED_ENROLMENT)) {
+                log_info("enrolment_refused", KV_S("tenant", a->tenant), KV_S("peer", http_peer(a->r)),
+                         KV_I("code", code));
+                relay_events_event(a->relay->events, a->tenant, "enrolment_refused", NULL, http_peer(a->r));
+        }
         for (size_t i = 0; i < sizeof(whys) / sizeof(whys[0]); i++)
                 if (code == whys[i].code) {
                         est_fail(a->r, 401, whys[i].why);

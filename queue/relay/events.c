@@ -28,17 +28,6 @@ struct relay_events {
 
 /* ---- the ways out ---- */
 
-static int give(void *arg, const char *key, int fd)
-{
-        struct relay_events *e = arg;
-        _cleanup_(closep) int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-
-        if (own < 0 || !events_ways_open(e->ways, key, own))
-                return own < 0 ? -errno : -ENOENT;
-        (void)steal_fd(&own);
-        return 0;
-}
-
 static void on_ended(void *arg)
 {
         struct relay_events *e = arg;
@@ -62,7 +51,7 @@ int relay_events_new(struct relay_events **ret_events, struct relay *relay)
                 r = child_boot_begin(&e->boot, relay->loop);
         if (r == 0)
                 r = loop_signal_new(&e->ended, relay->loop, SIGCHLD, on_ended, e);
-        if (r == 0 && !(e->scribes = scribes_new(relay->loop, &e->boot, give, e)))
+        if (r == 0 && !(e->scribes = scribes_new(relay->loop, &e->boot, events_ways_give, e->ways)))
                 r = -ENOMEM;
         if (r < 0) {
                 relay_events_free(e);

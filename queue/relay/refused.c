@@ -19,10 +19,10 @@ static const struct {
         double burst, per_ms;
 } rates[] = {[REFUSED_OWN] = {500, 1.0 / 10000},
              [REFUSED_STRANGER] = {100, 1.0 / 60000},
-             [REFUSED_KEYS] = {500, 1.0 / 1000}};
+             [REFUSED_KEYS] = {500, 1.0 / 1000},
+             [REFUSED_ENROLMENT] = {100, 1.0 / 60000}};
 
-/* Whether one more may be written; otherwise it is counted. */
-static bool has_room(struct relay *relay, struct tenant *t, enum refused_who who)
+bool refused_has_room(struct relay *relay, struct tenant *t, enum refused_who who)
 {
         struct tenant_refused *of = &t->refused[who];
         const uint64_t now = loop_now(relay->loop);
@@ -42,7 +42,7 @@ static bool has_room(struct relay *relay, struct tenant *t, enum refused_who who
 
 static void note(struct relay *relay, struct tenant *t, enum refused_who who, const struct store_sign_in *row)
 {
-        if (!id_valid(row->id, strlen(row->id)) || !has_room(relay, t, who))
+        if (!id_valid(row->id, strlen(row->id)) || !refused_has_room(relay, t, who))
                 return;
         journal_add(relay->journal, t->name, row);
         if (who != REFUSED_KEYS)
@@ -103,7 +103,7 @@ void refused_tell_absent(const struct relay *relay, const struct tenant *t, stru
         int64_t since = INT64_MAX;
 
         append_date(out, "no sign-in of this id has come here since ", t->since > oldest ? t->since : oldest);
-        for (size_t i = 0; i < REFUSED_WHO_N; i++) {
+        for (size_t i = 0; i <= REFUSED_KEYS; i++) {
                 left_out += t->refused[i].left_out;
                 if (t->refused[i].left_out && t->refused[i].left_out_since < since)
                         since = t->refused[i].left_out_since;

@@ -63,7 +63,7 @@ struct tenant_secret {
 };
 
 /* Sign-ins that were refused before a connector was looked for, and what may still be written of them (refused.c). */
-enum refused_who { REFUSED_OWN, REFUSED_STRANGER, REFUSED_KEYS, REFUSED_WHO_N };
+enum refused_who { REFUSED_OWN, REFUSED_STRANGER, REFUSED_KEYS, REFUSED_ENROLMENT, REFUSED_WHO_N };
 struct tenant_refused {
         double tokens;
         uint64_t at;       /* of the last one, on the loop's clock; 0: none yet */
@@ -259,6 +259,8 @@ void journal_flush(struct journal *journal);
  */
 void refused_note(struct relay *relay, struct tenant *t, enum refused_who who, const char *id, enum problem_type type,
                   const char *detail);
+/* Whether one more of them may be written for the tenant now; otherwise it is counted as left out. */
+bool refused_has_room(struct relay *relay, struct tenant *t, enum refused_who who);
 /* Notes that a service asked for keys for a sign-in, and how many connectors it got them of. */
 void refused_note_keys(struct relay *relay, struct tenant *t, const char *id, size_t n_statements);
 /* Whether the row is one of those: a request may come under its id, and its row then takes their place. */

@@ -4,10 +4,13 @@
 #include "base/events/ways.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "base/core/cleanup.h"
 
 #ifndef POSTERN_VERSION
 #define POSTERN_VERSION "unknown"
@@ -81,6 +84,16 @@ bool events_ways_open(struct events_ways *w, const char *name, int fd)
                         return true;
                 }
         return false;
+}
+
+int events_ways_give(void *arg, const char *name, int fd)
+{
+        _cleanup_(closep) int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+        if (own < 0 || !events_ways_open(arg, name, own))
+                return own < 0 ? -errno : -ENOENT;
+        (void)steal_fd(&own);
+        return 0;
 }
 
 bool events_ways_want_records(const struct events_ways *w)

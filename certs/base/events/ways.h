@@ -27,6 +27,9 @@ int events_ways_new(struct events_ways **ret_ways, const struct events_ways_conf
 struct events_ways *events_ways_free(struct events_ways *ways);
 /* Whether the name is a key of a way that is configured; then fd, a channel to a scribe, is taken over. NULL-safe. */
 bool events_ways_open(struct events_ways *ways, const char *name, int fd);
+/* The same with a copy of fd, as scribes_give_fn of a program that makes its records itself: arg is its ways. 0 or
+ * -errno. */
+int events_ways_give(void *arg, const char *name, int fd);
 
 /* Whether records, or spans, go anywhere. NULL-safe. */
 bool events_ways_want_records(const struct events_ways *ways);

@@ -53,8 +53,10 @@ void scribes_reap(struct scribes *scribes);
  */
 void scribes_finish(struct scribes *scribes);
 
+typedef void scribe_tell_fn(void *arg, const char *text);
 /*
- * What is wrong with the path of a file that the key names, for a check of the configuration: 0; -errno with err, which
- * names key and remedy; -ETIMEDOUT: its file system did not answer within 2 s, and a start would not mind.
+ * Looks at the files among the ways, by way, NULL where none is wanted (of a socket the receiver may come later). tell:
+ * of each that a start would refuse, with its key and the remedy; how many. note: of each whose file system did not
+ * answer within 2 s, which is worth knowing and no fault, since nothing waits for it.
  */
-int scribe_check(const char *key, const char *path, struct error *err);
+size_t scribe_check(const char *const paths[EVENTS_WAYS], scribe_tell_fn *tell, scribe_tell_fn *note, void *arg);

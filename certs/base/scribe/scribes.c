@@ -242,7 +242,8 @@ static int look_at(const char *path)
         return lstat(path, &st) == 0 && !S_ISREG(st.st_mode) ? PATH_NO_FILE : PATH_GOOD;
 }
 
-int scribe_check(const char *key, const char *path, struct error *err)
+/* -ETIMEDOUT: it hangs. */
+static int check_file(const char *key, const char *path, struct error *err)
 {
         const pid_t pid = fork();
         int status = 0, ms = 0;
@@ -270,4 +271,19 @@ int scribe_check(const char *key, const char *path, struct error *err)
         if (WIFEXITED(status) && WEXITSTATUS(status) == PATH_NO_FILE)
                 return error_fail(err, -EINVAL, "%s: %.200s is no ordinary file", key, path);
         return 0;
+}
+
+size_t scribe_check(const char *const paths[EVENTS_WAYS], scribe_tell_fn *tell, scribe_tell_fn *note, void *arg)
+{
+        struct error err;
+        size_t n = 0;
+
+        for (size_t i = 0; i < EVENTS_WAYS; i++) {
+                const int r = paths[i] && i != EVENTS_WAY_SOCKET ? check_file(events_way_keys[i], paths[i], &err) : 0;
+
+                if (r < 0)
+                        (r == -ETIMEDOUT ? note : tell)(arg, err.text);
+                n += r < 0 && r != -ETIMEDOUT;
+        }
+        return n;
 }

@@ -197,22 +197,16 @@ static int check_user(const struct gateway_config *config, enum gateway_part par
         return 0;
 }
 
-/* A file system that hangs is worth knowing, and no fault: nothing waits for it. */
-static size_t check_outlets(const struct gateway_config *config)
+static void tell_fault(void *arg, const char *text)
 {
-        const char *const paths[EVENTS_WAYS] = {
-                [EVENTS_WAY_FILE] = config->events_file, [EVENTS_WAY_TRACES] = config->traces_file};
-        struct error err;
-        size_t n = 0;
+        (void)arg;
+        (void)fprintf(stderr, "%s\n", text);
+}
 
-        for (size_t i = 0; i < EVENTS_WAYS; i++) { /* the receiver of a socket may come later */
-                const int r = paths[i] ? scribe_check(events_way_keys[i], paths[i], &err) : 0;
-
-                if (r < 0)
-                        (void)fprintf(stderr, "%s%s\n", r == -ETIMEDOUT ? "note: " : "", err.text);
-                n += r < 0 && r != -ETIMEDOUT;
-        }
-        return n;
+static void tell_note(void *arg, const char *text)
+{
+        (void)arg;
+        (void)fprintf(stderr, "note: %s\n", text);
 }
 
 size_t gateway_files_check(const struct gateway_config *config, size_t ret_found[GATEWAY_PARTS])
@@ -233,5 +227,8 @@ size_t gateway_files_check(const struct gateway_config *config, size_t ret_found
                         ret_found[part]++;
                 }
         }
-        return n + check_outlets(config);
+        return n + scribe_check(
+                           (const char *const[EVENTS_WAYS]){
+                                   [EVENTS_WAY_FILE] = config->events_file, [EVENTS_WAY_TRACES] = config->traces_file},
+                           tell_fault, tell_note, NULL);
 }

@@ -216,6 +216,14 @@ class Enrolment(RelayTest):
         token = relay.cli('token', relay.tenant, 'dc2').strip()
         self.assertEqual(Connector(relay, 'dc2', enrol=False).enrol(token, id=c.id)[0], 400)
 
+    def test_refused_enrolments_fill_no_disk(self):
+        """Whoever reaches the relay can bring made-up tokens: of a tenant a hundred are noted at once, and one a minute."""
+        c = Connector(self.relay, enrol=False)
+        for _ in range(130):
+            self.assertEqual(c.enrol('A' * 43)[0], 401)
+        noted = self.relay.log_text().count('enrolment_refused')
+        self.assertTrue(50 < noted < 125, noted)  # other tests of this relay may have had some
+
     def test_bodies(self):
         relay = self.relay
         token = relay.cli('token', relay.tenant, 'dc3').strip()

@@ -59,12 +59,14 @@ class Spread(unittest.TestCase):
         for worker in workers:
             worker.start()
         with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as steady:
+            lost = 0
             try:
                 for n in range(1, MOST + 1):
                     steady.stdin.write('amy@corp.example\tpassword\n')
                     steady.stdin.flush()
                     said = steady.stdout.readline().split('\t')
-                    self.assertIn(said[0], ('bad-verdict', 'connector-lost'), said)  # lost: a thread of this test that a busy machine kept from its turn
+                    lost += said[0] == 'connector-lost'  # a thread of this test that a busy machine kept from its turn: few, and all else is answered
+                    self.assertTrue(said[0] == 'bad-verdict' or (said[0] == 'connector-lost' and lost <= 3), said)
                     if len(self.asked) == MANY:
                         break
             finally:
