@@ -46,50 +46,16 @@ size_t check_users(const struct config *config, const struct files_check *check)
         return n;
 }
 
-static size_t check_files_of(const struct supervisor *s, const struct files_check *check, size_t found[PART_N])
+size_t check_all(struct supervisor *s, struct files_check *check, size_t found[PART_N])
 {
-        size_t n = 0;
+        size_t n = prepare_check(s, check);
 
         for (int id = PART_LINK; id < PART_N; id++)
                 n += found[id] = files_check(s, (enum part)id, check);
         return n;
 }
 
-size_t check_all(struct supervisor *s, struct files_check *check)
-{
-        size_t found[PART_N];
-        const size_t n = prepare_check(s, check);
-
-        return n + check_files_of(s, check, found);
-}
-
 /* ---- the processes, on trial ---- */
-
-static size_t try_child(struct child *child, const struct files_check *check)
-{
-        const struct supervisor *s = child->arg;
-        struct error err;
-
-        return child_try(child, supervisor_start, &s->boot, s->connector_id, &err) < 0
-                       ? tell(check, "the process ", child_name(child), &err)
-                       : 0;
-}
-
-static int set_up(struct supervisor *s)
-{
-        int r = loop_new(&s->loop);
-
-        for (size_t i = PART_LINK; r == 0 && i < PART_N; i++)
-                r = child_new(&s->children[i], s->loop, &posternd_frames, (unsigned)i, &child_trial_ops, s);
-        return r;
-}
-
-static void tear_down(struct supervisor *s)
-{
-        for (size_t i = PART_LINK; i < PART_N; i++)
-                child_free(&s->children[i]);
-        s->loop = loop_free(s->loop);
-}
 
 /* A process whose user or files are unfit is not tried: it would say the same in other words. */
 static size_t try_all(struct supervisor *s, const struct files_check *check, const size_t found[PART_N])
@@ -98,8 +64,9 @@ static size_t try_all(struct supervisor *s, const struct files_check *check, con
         size_t n = 0;
 
         for (int id = PART_LINK; id < PART_N; id++)
-                if (found[id] == 0 && files_check_user(s->config, (enum part)id, &err) == 0)
-                        n += try_child(&s->children[id], check);
+                if (found[id] == 0 && files_check_user(s->config, (enum part)id, &err) == 0 &&
+                    child_try(&s->children[id], supervisor_start, &s->boot, s->connector_id, &err) < 0)
+                        n += tell(check, "the process ", child_name(&s->children[id]), &err);
         return n;
 }
 
@@ -146,12 +113,14 @@ size_t supervisor_check(struct config *config, const struct buffer *text, struct
                                 .boot.id = "AAAAAAAAAAAAAAAAAAAAAA"};
         caps_note_parent();
         size_t n = check_users(config, check);
-        if (set_up(&s) < 0 || caps_reduce(CAPS_NONE, &err) < 0) {
+        int r = loop_new(&s.loop);
+        for (size_t i = PART_LINK; r == 0 && i < PART_N; i++)
+                r = child_new(&s.children[i], s.loop, &posternd_frames, (unsigned)i, &child_trial_ops, &s);
+        if (r < 0 || caps_reduce(CAPS_NONE, &err) < 0) {
                 check->tell(check->arg, err.text);
                 n++;
         } else {
-                n += prepare_check(&s, check);
-                n += check_files_of(&s, check, found);
+                n += check_all(&s, check, found);
                 n += scribe_check(
                         (const char *const[EVENTS_WAYS]){
                                 [EVENTS_WAY_FILE] = config->events_file, [EVENTS_WAY_TRACES] = config->traces_file},
@@ -159,6 +128,8 @@ size_t supervisor_check(struct config *config, const struct buffer *text, struct
                 n += try_all(&s, check, found);
                 note_all_hidden(config, check);
         }
-        tear_down(&s);
+        for (size_t i = PART_LINK; i < PART_N; i++)
+                child_free(&s.children[i]);
+        s.loop = loop_free(s.loop);
         return n;
 }

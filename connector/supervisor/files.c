@@ -102,11 +102,6 @@ static int hand_fd(struct handing *h, const char *name, int opened)
         return fd < 0 ? fd : h->fn(h->arg, name, fd, h->err);
 }
 
-static int hand_path(struct handing *h, const char *name, const char *path, enum hand_kind kind)
-{
-        return hand_fd(h, name, hand_open(path, kind, h->err));
-}
-
 static int open_state(struct handing *h, const char *name, enum hand_kind kind)
 {
         char path[PATH_MAX];
@@ -133,25 +128,6 @@ static int in_key(struct handing *h, const char *key, int r)
         return r < 0 ? error_prefix(h->err, r, "%s", key) : 0;
 }
 
-static int hand_relay_ca(struct handing *h)
-{
-        if (h->config->relay_ca_file)
-                return settle(h, in_key(h, "relay_ca_file",
-                                        hand_path(h, FILE_RELAY_CA, h->config->relay_ca_file, HAND_PUBLIC)));
-        int r = hand_state(h, FILE_RELAY_CA, HAND_PUBLIC);
-        return settle(h, r == -ENOENT ? 0 : r);
-}
-
-/* What the key's setting says, or the file that `postern enroll` wrote. */
-static int open_key(struct handing *h, const char *setting, const char *name)
-{
-        if (!setting)
-                return open_state(h, name, HAND_PRIVATE);
-        if (setting[0] == '/')
-                return hand_open(setting, HAND_PRIVATE, h->err);
-        return hand_memfd(name, setting, strlen(setting), h->err);
-}
-
 /* The key's file, open; or, where that only names a key in hardware, a socket to its holder. */
 static int hand_opened_key(struct handing *h, enum holder_id id, int fd)
 {
@@ -165,7 +141,7 @@ static int hand_opened_key(struct handing *h, enum holder_id id, int fd)
                 r = keys_check(h->config, id, fd, h->err);
         else
                 r = hand_fd(h, id == HOLDER_IDENTITY ? FILE_IDENTITY_HOLDER : FILE_TRANSPORT_HOLDER,
-                            keys_start(h->s, h->config, id, fd, h->err));
+                            keys_start(h->s, h->config, id, false, fd, h->err));
         (void)close(fd);
         return r;
 }
@@ -174,7 +150,11 @@ static int hand_key(struct handing *h, enum holder_id id)
 {
         const bool identity = id == HOLDER_IDENTITY;
         const char *setting = identity ? h->config->identity_key : h->config->transport_key;
-        int r = hand_opened_key(h, id, open_key(h, setting, identity ? FILE_IDENTITY : FILE_TRANSPORT_KEY));
+        const char *name = identity ? FILE_IDENTITY : FILE_TRANSPORT_KEY; /* the file that `postern enroll` wrote */
+        int fd = !setting            ? open_state(h, name, HAND_PRIVATE)
+                 : setting[0] == '/' ? hand_open(setting, HAND_PRIVATE, h->err)
+                                     : hand_memfd(name, setting, strlen(setting), h->err);
+        int r = hand_opened_key(h, id, fd);
 
         return settle(h, setting ? in_key(h, identity ? "identity_key" : "transport_key", r) : r);
 }
@@ -218,23 +198,6 @@ static int hand_domain_file(struct handing *h, const char *prefix, const struct 
                 h, in_key(h, key, kept >= 0 ? h->fn(h->arg, name, kept, h->err) : hand_from_disk(h, name, path, kind)));
 }
 
-static int hand_domains(struct handing *h)
-{
-        int r = 0;
-
-        for (size_t i = 0; r == 0 && i < h->config->validate.n_domains; i++) {
-                const struct domain_config *d = &h->config->domains[i];
-
-                r = hand_domain_file(h, FILE_DC_CA, d, d->ca_file, "ca_file");
-                if (r == 0)
-                        r = hand_domain_file(h, FILE_SERVICE_PASSWORD, d, d->service_password_file,
-                                             "service_password_file");
-                if (r == 0)
-                        r = hand_domain_file(h, FILE_KEYTAB, d, d->keytab_file, "keytab");
-        }
-        return r;
-}
-
 /* The certificate, and the key or its name: from the same file since the first renewal, before from its own. */
 static int hand_transport(struct handing *h)
 {
@@ -260,11 +223,18 @@ static bool enrolled(const struct handing *h)
 
 static int hand_link(struct handing *h)
 {
+        const char *relay_ca = h->config->relay_ca_file;
         int r = enrolled(h) ? settle(h, hand_state(h, FILE_ENROLMENT, HAND_PUBLIC)) : 0;
 
         if (r == 0 && enrolled(h))
                 r = settle(h, hand_transport(h));
-        return r == 0 ? hand_relay_ca(h) : r;
+        if (r < 0)
+                return r;
+        if (relay_ca)
+                r = in_key(h, "relay_ca_file", hand_fd(h, FILE_RELAY_CA, hand_open(relay_ca, HAND_PUBLIC, h->err)));
+        else if ((r = hand_state(h, FILE_RELAY_CA, HAND_PUBLIC)) == -ENOENT) /* not every relay needs one */
+                r = 0;
+        return settle(h, r);
 }
 
 int files_read_state(const struct supervisor *s, const char *name, struct buffer *out, struct error *err)
@@ -310,7 +280,17 @@ static int hand_validator(struct handing *h)
                 r = hand_writable(h, FILE_DOMAIN_SIDS);
         if (!h->check) /* to one that has ended */
                 kept_settle(h->s->kept, NULL, false);
-        return r == 0 ? hand_domains(h) : r;
+        for (size_t i = 0; r == 0 && i < h->config->validate.n_domains; i++) {
+                const struct domain_config *d = &h->config->domains[i];
+
+                r = hand_domain_file(h, FILE_DC_CA, d, d->ca_file, "ca_file");
+                if (r == 0)
+                        r = hand_domain_file(h, FILE_SERVICE_PASSWORD, d, d->service_password_file,
+                                             "service_password_file");
+                if (r == 0)
+                        r = hand_domain_file(h, FILE_KEYTAB, d, d->keytab_file, "keytab");
+        }
+        return r;
 }
 
 static int hand_ledger(struct handing *h)

@@ -57,25 +57,21 @@ static struct kept_file *find(const struct kept *kept, const char *name)
         return NULL;
 }
 
-static struct kept_file *add(struct kept *kept, const char *name)
-{
-        struct kept_file *grown = reallocarray(kept->files, kept->n + 1, sizeof(*grown));
-        char *copy = grown ? strdup(name) : NULL;
-
-        if (grown)
-                kept->files = grown;
-        if (!copy)
-                return NULL;
-        grown[kept->n] = (struct kept_file){.name = copy, .good = -1, .offered = -1};
-        return &grown[kept->n++];
-}
-
 void kept_offer(struct kept *kept, const char *name, int fd)
 {
         struct kept_file *file = find(kept, name);
 
-        if (!file && !(file = add(kept, name)))
-                return; /* its next start reads the disk */
+        if (!file) {
+                struct kept_file *grown = reallocarray(kept->files, kept->n + 1, sizeof(*grown));
+                char *copy = grown ? strdup(name) : NULL;
+
+                if (grown)
+                        kept->files = grown;
+                if (!copy)
+                        return; /* its next start reads the disk */
+                file = &grown[kept->n++];
+                *file = (struct kept_file){.name = copy, .good = -1, .offered = -1};
+        }
         closep(&file->offered);
         file->offered = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 }

@@ -36,30 +36,23 @@ static const char *setting_of(enum holder_id id)
 
 /* ---- which PIN file ---- */
 
-/* The first bytes of the reference; a PEM text is not read further than its label. */
-static int read_reference(int fd, char text[KEY_URI_MAX + 2], struct error *err)
+/* Its PIN file, open and judged; -1 in *ret_fd where it has none. */
+static int open_pin(int reference_fd, int *ret_fd, struct error *err)
 {
-        const ssize_t n = pread(fd, text, KEY_URI_MAX + 1, 0);
+        char text[KEY_URI_MAX + 2], path[KEY_PATH_MAX];
+        /* a PEM text is not read further than its label */
+        const ssize_t n = pread(reference_fd, text, KEY_URI_MAX + 1, 0);
         size_t len = n > 0 ? (size_t)n : 0;
 
+        *ret_fd = -1;
         if (n < 0)
                 return error_fail(err, -errno, "cannot be read: %s", strerror(errno));
         while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == ' '))
                 len--;
         text[len] = '\0';
-        return 0;
-}
-
-/* Its PIN file, open and judged; -1 in *ret_fd where it has none. */
-static int open_pin(int reference_fd, int *ret_fd, struct error *err)
-{
-        char text[KEY_URI_MAX + 2], path[KEY_PATH_MAX];
-        int r = read_reference(reference_fd, text, err);
-
-        *ret_fd = -1;
-        if (r < 0 || key_kind_of(text, strlen(text)) == KEY_KIND_TPM_PEM)
-                return r;
-        r = key_uri_check(text, path, err);
+        if (key_kind_of(text, strlen(text)) == KEY_KIND_TPM_PEM)
+                return 0;
+        int r = key_uri_check(text, path, err);
         if (r < 0 || !path[0])
                 return r;
         *ret_fd = hand_open(path, HAND_PRIVATE, err);
@@ -130,16 +123,6 @@ static bool passed_on(const char *variable)
         return end && !(proxy && proxy < end); /* it may hold a password */
 }
 
-static void environment_make(char **out)
-{
-        size_t n = 0;
-
-        for (char **at = environ; *at && n < ENVIRONMENT_MAX; at++)
-                if (passed_on(*at))
-                        out[n++] = *at;
-        out[n] = NULL;
-}
-
 static const char *confinement_word(enum confine_mode mode)
 {
         switch (mode) {
@@ -165,17 +148,21 @@ static int start(struct holder *holder, const struct config *config, bool make, 
                                       .pin_fd = pin_fd,
                                       .environment = environment};
         int fd = -1;
+        size_t n = 0;
         int r = program_path("keyholder", program, sizeof(program), err);
 
+        for (char **at = environ; *at && n < ENVIRONMENT_MAX; at++)
+                if (passed_on(*at))
+                        environment[n++] = *at;
+        environment[n] = NULL;
         holder->uid = files_uid_of(config->user_keys);
-        environment_make(environment);
         if (r == 0)
                 r = keyholder_start(&how, &holder->pid, &fd, err);
         return r < 0 ? r : fd;
 }
 
-static int launch(const struct supervisor *s, const struct config *config, enum holder_id id, bool make,
-                  int reference_fd, struct error *err)
+int keys_start(const struct supervisor *s, const struct config *config, enum holder_id id, bool make, int reference_fd,
+               struct error *err)
 {
         struct holder *holder = &s->holders[id];
         _cleanup_(closep) int pin = -1;
@@ -200,18 +187,6 @@ static int launch(const struct supervisor *s, const struct config *config, enum 
                 return r;
         log_info("keyholder.started", KV_S("key", setting_of(id)), KV_I("pid", holder->pid));
         return r;
-}
-
-int keys_start(const struct supervisor *s, const struct config *config, enum holder_id id, int reference_fd,
-               struct error *err)
-{
-        return launch(s, config, id, false, reference_fd, err);
-}
-
-int keys_start_next(const struct supervisor *s, const struct config *config, bool make, int reference_fd,
-                    struct error *err)
-{
-        return launch(s, config, HOLDER_NEXT, make, reference_fd, err);
 }
 
 void keys_take_next(struct supervisor *s)

@@ -95,17 +95,6 @@ static int make_ledger_folder(const struct config *c, struct error *err)
         return judge_ledger_folder(path, gid, err);
 }
 
-static int take_lock(struct supervisor *s, struct error *err)
-{
-        char path[PATH_MAX];
-        int r = files_in_folder(path, s->config->state_dir, FILE_LOCK, err);
-
-        if (r < 0 || s->lock_fd >= 0)
-                return r;
-        r = hand_lock(path, &s->lock_fd, err);
-        return r == -EBUSY ? error_fail(err, r, "another posternd runs with the same state_dir") : r;
-}
-
 static int agree(const char *key, const char *configured, const char *enrolled, struct error *err)
 {
         size_t n = configured ? strlen(configured) : 0, m = strlen(enrolled);
@@ -123,8 +112,7 @@ static int agree(const char *key, const char *configured, const char *enrolled, 
                           key, configured, enrolled);
 }
 
-/* -ENOENT: not enrolled. */
-/* Who this connector is. name: NAME_MAX_LEN + 1. */
+/* Who this connector is. name: NAME_MAX_LEN + 1 bytes. -ENOENT: it is not enrolled. */
 static int read_enrolment(const struct config *config, char id[ID_MAX + 1], char *name, struct error *err)
 {
         _cleanup_(enrolment_clear) struct enrolment e = {0};
@@ -179,19 +167,6 @@ static int socket_gid(const char *key, const char *group, gid_t *ret_gid, struct
         return 0;
 }
 
-/* Binds it as the group's that it shall have, with a mode for root and that group. */
-static int bind_as(int fd, const struct sockaddr_un *address, gid_t gid)
-{
-        const mode_t before = umask(0117);
-        int r = fd < 0 || setegid(gid) < 0 ? -errno : 0;
-
-        if (r == 0 && bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0)
-                r = -errno;
-        caps_back();
-        (void)umask(before);
-        return r;
-}
-
 static int socket_path(const struct config *config, const char *name, struct sockaddr_un *ret_address,
                        struct error *err)
 {
@@ -216,7 +191,11 @@ static int bind_socket(const struct config *config, const char *name, const char
         if (r < 0)
                 return r;
         (void)unlink(address.sun_path);
-        r = bind_as(fd, &address, gid);
+        const mode_t before = umask(0117); /* bound as the group's that it shall have, for root and that group */
+        if (fd < 0 || setegid(gid) < 0 || bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+                r = -errno;
+        caps_back();
+        (void)umask(before);
         if (r == 0 && listen(fd, CONTROL_BACKLOG) < 0)
                 r = -errno;
         if (r < 0)
@@ -229,6 +208,7 @@ static int bind_socket(const struct config *config, const char *name, const char
 
 int files_prepare(struct supervisor *s, struct error *err)
 {
+        char lock[PATH_MAX];
         int r = make_folder(s->config->state_dir, 0700, err);
 
         if (r == 0)
@@ -236,7 +216,9 @@ int files_prepare(struct supervisor *s, struct error *err)
         if (r == 0)
                 r = read_enrolment(s->config, s->connector_id, s->connector_name, err);
         if (r == 0)
-                r = take_lock(s, err);
+                r = files_in_folder(lock, s->config->state_dir, FILE_LOCK, err);
+        if (r == 0 && s->lock_fd < 0 && (r = hand_lock(lock, &s->lock_fd, err)) == -EBUSY)
+                error_fail(err, r, "another posternd runs with the same state_dir");
         if (r == 0)
                 r = make_ledger_folder(s->config, err);
         if (r == 0)
@@ -253,17 +235,6 @@ int files_prepare(struct supervisor *s, struct error *err)
 
 /* ---- the same, only looked at ---- */
 
-static int look_at_ledger_folder(const struct config *c, struct error *err)
-{
-        char path[PATH_MAX];
-        gid_t gid = 0;
-        int r = files_in_folder(path, c->state_dir, "ledger", err);
-
-        if (r == 0 && ledger_gid(c, &gid, err) == 0) /* else the user's being missing is told by itself */
-                r = judge_ledger_folder(path, gid, err);
-        return r == -ENOENT ? 0 : r;
-}
-
 static size_t tell(const struct files_check *check, int r, const struct error *err)
 {
         if (r < 0)
@@ -275,6 +246,7 @@ size_t prepare_check(struct supervisor *s, struct files_check *check)
 {
         struct sockaddr_un address;
         struct error err = {""};
+        char ledger[PATH_MAX];
         gid_t gid = 0;
         size_t n = 0;
         int r = judge_state_folder(s->config->state_dir, &err);
@@ -286,8 +258,12 @@ size_t prepare_check(struct supervisor *s, struct files_check *check)
                 check->note(check->arg, err.text);
         else
                 n += tell(check, r, &err);
-        if (access(s->config->state_dir, F_OK) == 0)
-                n += tell(check, look_at_ledger_folder(s->config, &err), &err);
+        if (access(s->config->state_dir, F_OK) == 0) {
+                r = files_in_folder(ledger, s->config->state_dir, "ledger", &err);
+                if (r == 0 && ledger_gid(s->config, &gid, &err) == 0) /* else it is told that the user is missing */
+                        r = judge_ledger_folder(ledger, gid, &err);
+                n += tell(check, r == -ENOENT ? 0 : r, &err); /* the first start makes it */
+        }
         n += tell(check, socket_gid("control_group", s->config->control_group, &gid, &err), &err);
         n += tell(check, socket_gid("metrics_group", s->config->metrics_group, &gid, &err), &err);
         return n + tell(check, socket_path(s->config, FILE_CONTROL_SOCKET, &address, &err), &err);

@@ -47,24 +47,6 @@ static pid_t pid_in_lock(const char *state_dir)
         return text_parse_u64(text.data, 2, INT32_MAX, &pid) == 0 && hand_locked(path) ? (pid_t)pid : 0;
 }
 
-static pid_t find_daemon(const char *state_dir)
-{
-        const char *main_pid = getenv("MAINPID");
-        uint64_t pid;
-
-        if (main_pid && text_parse_u64(main_pid, 2, INT32_MAX, &pid) == 0)
-                return (pid_t)pid;
-        return pid_in_lock(state_dir);
-}
-
-/* 1: it ended, 0: it did not within LOOK_MS. */
-static bool has_ended(int pidfd)
-{
-        struct pollfd p = {.fd = pidfd, .events = POLLIN};
-
-        return poll(&p, 1, LOOK_MS) == 1;
-}
-
 static int show(const struct buffer *answer)
 {
         json_auto_t *json = json_loads(answer->data, 0, NULL);
@@ -80,7 +62,10 @@ static int show(const struct buffer *answer)
 int reload_client(const char *state_dir)
 {
         _cleanup_(buffer_free) struct buffer before = BUFFER(4096), now = BUFFER(4096);
-        const pid_t pid = find_daemon(state_dir);
+        const char *main_pid = getenv("MAINPID");
+        uint64_t told;
+        const pid_t pid =
+                main_pid && text_parse_u64(main_pid, 2, INT32_MAX, &told) == 0 ? (pid_t)told : pid_in_lock(state_dir);
         _cleanup_(closep) int pidfd = pid > 0 ? pidfd_open(pid, 0) : -1;
 
         if (pidfd < 0)
@@ -92,7 +77,7 @@ int reload_client(const char *state_dir)
         if (elsewhere)
                 return (void)fputs("posternd: the reload was refused: another state_dir needs a restart\n", stderr), 1;
         for (unsigned waited = 0; waited < WAIT_MS; waited += LOOK_MS) {
-                const bool ended = has_ended(pidfd);
+                const bool ended = poll(&(struct pollfd){.fd = pidfd, .events = POLLIN}, 1, LOOK_MS) == 1;
                 read_answer(state_dir, &now);
                 if (now.len && (now.len != before.len || memcmp(now.data, before.data, now.len) != 0))
                         return show(&now);

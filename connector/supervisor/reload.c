@@ -86,33 +86,19 @@ static void refuse(struct supervisor *s, const char *lines, size_t n)
         begin_again(s);
 }
 
-static size_t count_lines(const char *text)
-{
-        size_t n = 0;
-
-        for (; *text; text++)
-                n += *text == '\n';
-        return n;
-}
-
 /* ---- the check ---- */
-
-static void read_said(struct reload *reload)
-{
-        char bytes[1024];
-        ssize_t n;
-
-        while ((n = read(reload->fd, bytes, sizeof(bytes))) > 0)
-                (void)buffer_append(&reload->said, bytes, (size_t)n); /* what does not fit is left out */
-        if (n == 0)
-                reload->io = loop_io_free(reload->io);
-}
 
 static void on_said(void *arg, int fd, int events)
 {
-        (void)fd;
+        struct reload *reload = arg;
+        char bytes[1024];
+        ssize_t n;
+
         (void)events;
-        read_said(arg);
+        while ((n = read(fd, bytes, sizeof(bytes))) > 0)
+                (void)buffer_append(&reload->said, bytes, (size_t)n); /* what does not fit is left out */
+        if (n == 0)
+                reload->io = loop_io_free(reload->io);
 }
 
 static void on_check_silent(void *arg)
@@ -175,8 +161,9 @@ static int begin_check(struct supervisor *s, struct error *err)
         return 0;
 }
 
-void reload_ask(struct supervisor *s)
+void reload_ask(void *arg)
 {
+        struct supervisor *s = arg;
         _cleanup_(conf_errors_clear) struct conf_errors errors = CONF_ERRORS;
         struct reload *reload = &s->reloading;
         struct error err;
@@ -202,8 +189,9 @@ void reload_ask(struct supervisor *s)
 static void checked(struct supervisor *s, int status)
 {
         struct reload *reload = &s->reloading;
+        size_t n = 0;
 
-        read_said(reload);
+        on_said(reload, reload->fd, LOOP_READ);
         end_check(reload);
         if (s->state != SUPERVISOR_RUNNING) {
                 s->next_config = config_free(s->next_config);
@@ -213,12 +201,14 @@ static void checked(struct supervisor *s, int status)
                 log_info("reloading");
                 reload->open = true;
                 reload->back = false;
-                supervisor_drain_for_reload(s);
+                supervisor_drain(s, true);
                 return;
         }
         if (!reload->said.len)
                 (void)buffer_append_str(&reload->said, "the check of the configuration ended without a word\n");
-        refuse(s, reload->said.data, count_lines(reload->said.data));
+        for (const char *at = reload->said.data; *at; at++)
+                n += *at == '\n';
+        refuse(s, reload->said.data, n);
 }
 
 void reload_reap(struct supervisor *s)
@@ -269,7 +259,7 @@ bool reload_back(struct supervisor *s, const struct child *child)
         (void)snprintf(reload->why, sizeof(reload->why), "the process %s did not take it: %s", child_name(child),
                        child->why[0] ? child->why : child->last_end);
         reload->back = true;
-        supervisor_drain_for_reload(s);
+        supervisor_drain(s, true);
         return true;
 }
 

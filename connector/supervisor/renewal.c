@@ -116,12 +116,6 @@ static void give_back(struct renewals *n)
                 n->made_until -= KEY_EACH_MS;
 }
 
-/* Where a token refuses so, it has not come to make anything. */
-static bool nothing_made(int r)
-{
-        return r == -EACCES || r == -EPERM || r == -ENODEV;
-}
-
 static void on_holder(void *arg, int fd, int events);
 
 /* Starts the holder that makes the key n->asked, or opens the one made before. */
@@ -130,7 +124,7 @@ static int start(struct supervisor *s, struct error *err)
         struct renewals *n = &s->renewals;
         const struct buffer *name = n->made.len ? &n->made : &n->asked;
         _cleanup_(closep) int reference = hand_memfd(FILE_TRANSPORT_KEY, name->data, name->len, err);
-        int fd = reference < 0 ? reference : keys_start_next(s, s->config, n->made.len == 0, reference, err);
+        int fd = reference < 0 ? reference : keys_start(s, s->config, HOLDER_NEXT, n->made.len == 0, reference, err);
 
         if (fd < 0)
                 return fd;
@@ -200,25 +194,17 @@ void renewals_make_key(struct child *link)
 
 /* ---- what the holder says ---- */
 
-/* Of a PKCS#11 token the name that was asked for; of a TPM the text of the key, which it alone can open. */
-static int check_name(const struct renewals *n, const char *name, size_t len, struct error *err)
-{
-        const struct buffer *known = n->made.len ? &n->made : &n->asked;
-        const bool tpm = n->made.len == 0 && key_kind_of(known->data, known->len) == KEY_KIND_TPM_NEW;
-
-        if (tpm ? key_kind_of(name, len) == KEY_KIND_TPM_PEM : len == known->len && memcmp(name, known->data, len) == 0)
-                return 0;
-        return error_fail(err, -EBADMSG, "postern-keyholder names another key than it was asked for");
-}
-
-/* The frame stays in the socket, for the link. */
+/* Of a PKCS#11 token the name is the one that was asked for; of a TPM it is the text of the key, which it alone can
+ * open. The frame stays in the socket, for the link. */
 static int hand_on(struct supervisor *s, const char *name, size_t len, struct error *err)
 {
         struct renewals *n = &s->renewals;
-        int r = check_name(n, name, len, err);
+        const struct buffer *known = n->made.len ? &n->made : &n->asked;
+        const bool tpm = n->made.len == 0 && key_kind_of(known->data, known->len) == KEY_KIND_TPM_NEW;
+        int r;
 
-        if (r < 0)
-                return r;
+        if (tpm ? key_kind_of(name, len) != KEY_KIND_TPM_PEM : len != known->len || memcmp(name, known->data, len) != 0)
+                return error_fail(err, -EBADMSG, "postern-keyholder names another key than it was asked for");
         if (n->made.len == 0) {
                 n->made = BUFFER(KEYHOLDER_REFERENCE_MAX);
                 if ((r = buffer_append(&n->made, name, len)) < 0)
@@ -266,8 +252,8 @@ static void on_holder(void *arg, int fd, int events)
                         buffer_free(&n->made); /* somebody has removed it: the next try makes another */
                 else if (r == -EEXIST && n->made.len == 0)
                         r = go_on(s, &err);
-                else if (nothing_made(r))
-                        give_back(n);
+                else if (r == -EACCES || r == -EPERM || r == -ENODEV)
+                        give_back(n); /* a token that refuses so has not come to make anything */
         } else if (len > (ssize_t)head && frame[0] == KEYHOLDER_KEY) {
                 r = hand_on(s, (const char *)frame + head, (size_t)len - head, &err);
         }
@@ -276,17 +262,6 @@ static void on_holder(void *arg, int fd, int events)
 }
 
 /* ---- storing ---- */
-
-static int read_sent(struct buffer *text, int fd, struct error *err)
-{
-        struct stat st;
-
-        /* memory and nothing that reading could wait for: the sender may be hostile */
-        if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size < 1 || st.st_size > TRANSPORT_PEM_MAX)
-                return error_fail(err, -EBADMSG, "the link sent something that is no file of 1 to %d bytes",
-                                  TRANSPORT_PEM_MAX);
-        return fd_read_all(text, fd, err);
-}
 
 /* Of a key in memory the link sends both; of one in hardware the chain, and the name is known here. */
 static int whole_text(const struct supervisor *s, const struct buffer *sent, struct buffer *text, struct error *err)
@@ -313,8 +288,13 @@ static int store(struct supervisor *s, int fd, struct error *err)
 {
         _cleanup_(buffer_free) struct buffer sent = BUFFER_SECRET(TRANSPORT_PEM_MAX),
                                              text = BUFFER_SECRET(TRANSPORT_PEM_MAX);
-        int r = read_sent(&sent, fd, err);
+        struct stat st;
 
+        /* memory and nothing that reading could wait for: the sender may be hostile */
+        if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size < 1 || st.st_size > TRANSPORT_PEM_MAX)
+                return error_fail(err, -EBADMSG, "the link sent something that is no file of 1 to %d bytes",
+                                  TRANSPORT_PEM_MAX);
+        int r = fd_read_all(&sent, fd, err);
         if (r == 0)
                 r = whole_text(s, &sent, &text, err);
         if (r == 0)

@@ -57,11 +57,6 @@ void share_acts(struct supervisor *s)
                 (void)acts_each(s->config->state_dir, tell_act, s);
 }
 
-static const char *state_of(const struct child *child)
-{
-        return child->state == CHILD_DOWN ? "down" : child->ready ? "running" : "starting";
-}
-
 void share_child(struct child *child)
 {
         char name[32];
@@ -71,30 +66,27 @@ void share_child(struct child *child)
         for (size_t i = 0; i < CHILD_ENDS; i++)
                 (void)json_array_append_new(ends, json_integer(child->ends[i]));
         share(child->arg, name,
-              json_pack("{s:s, s:i, s:I, s:I, s:s, s:s, s:b, s:s, s:o}", "state", state_of(child), "pid",
-                        (int)child->pid, "since", (json_int_t)child->since, "restarts", (json_int_t)child->restarts,
-                        "last_end", child->last_end, "why", clean(child->why), "seccomp",
+              json_pack("{s:s, s:i, s:I, s:I, s:s, s:s, s:b, s:s, s:o}", "state",
+                        child->state == CHILD_DOWN ? "down"
+                        : child->ready             ? "running"
+                                                   : "starting",
+                        "pid", (int)child->pid, "since", (json_int_t)child->since, "restarts",
+                        (json_int_t)child->restarts, "last_end", child->last_end, "why", clean(child->why), "seccomp",
                         child->ready && child->seccomp, "landlock", child->ready ? child->landlock : "", "ends", ends));
-}
-
-/* {"corp.example": "why the keytab on the disk is not in use"} */
-static json_t *keytabs(const struct supervisor *s)
-{
-        json_t *found = json_object();
-
-        for (size_t i = 0; i < s->config->validate.n_domains; i++)
-                if (watch_trouble(s->watch, i)[0])
-                        (void)json_object_set_new(found, s->config->domains[i].name,
-                                                  json_string(clean(watch_trouble(s->watch, i))));
-        return found;
 }
 
 void share_supervisor(struct supervisor *s)
 {
+        json_t *keytabs = json_object(); /* {"corp.example": "why the keytab on the disk is not in use"} */
+
+        for (size_t i = 0; i < s->config->validate.n_domains; i++)
+                if (watch_trouble(s->watch, i)[0])
+                        (void)json_object_set_new(keytabs, s->config->domains[i].name,
+                                                  json_string(clean(watch_trouble(s->watch, i))));
         share(s, "process:supervisor",
               json_pack("{s:s, s:i, s:s, s:s, s:s, s:s, s:I, s:o}", "state", "running", "pid", (int)getpid(), "version",
                         POSTERN_VERSION, "boot", s->boot.id, "id", s->connector_id, "reload_refused",
-                        clean(s->reloading.why), "reload_at", (json_int_t)s->reloading.at, "keytabs", keytabs(s)));
+                        clean(s->reloading.why), "reload_at", (json_int_t)s->reloading.at, "keytabs", keytabs));
 }
 
 void share_all(struct supervisor *s)

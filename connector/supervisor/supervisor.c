@@ -126,16 +126,16 @@ static void start_all(struct supervisor *s)
 
 /* ---- draining, stopping, reloading ---- */
 
-static bool all_down(const struct supervisor *s)
+/* The ledger goes last, so that it keeps what the others said at their end. */
+static void stop_next(struct supervisor *s)
 {
+        child_end(&s->children[PART_LINK]);
+        child_end(&s->children[PART_VALIDATOR]);
+        if (s->children[PART_LINK].state == CHILD_DOWN && s->children[PART_VALIDATOR].state == CHILD_DOWN)
+                child_end(&s->children[PART_LEDGER]);
         for (size_t i = PART_LINK; i < PART_N; i++)
                 if (s->children[i].state != CHILD_DOWN)
-                        return false;
-        return true;
-}
-
-static void all_ended(struct supervisor *s)
-{
+                        return;
         if (s->reload) {
                 s->reload = false;
                 enter(s, SUPERVISOR_RUNNING);
@@ -145,17 +145,6 @@ static void all_ended(struct supervisor *s)
         }
         scribes_finish(s->scribes);
         loop_stop(s->loop, s->exit_code);
-}
-
-/* The ledger goes last, so that it keeps what the others said at their end. */
-static void stop_next(struct supervisor *s)
-{
-        child_end(&s->children[PART_LINK]);
-        child_end(&s->children[PART_VALIDATOR]);
-        if (s->children[PART_LINK].state == CHILD_DOWN && s->children[PART_VALIDATOR].state == CHILD_DOWN)
-                child_end(&s->children[PART_LEDGER]);
-        if (all_down(s))
-                all_ended(s);
 }
 
 static void stop_children(struct supervisor *s)
@@ -193,7 +182,7 @@ static void on_drain_end(void *arg)
         stop_children(s);
 }
 
-static void begin_drain(struct supervisor *s, bool reload)
+void supervisor_drain(struct supervisor *s, bool reload)
 {
         struct child *link = &s->children[PART_LINK];
 
@@ -206,11 +195,6 @@ static void begin_drain(struct supervisor *s, bool reload)
         drain_on(s);
 }
 
-void supervisor_drain_for_reload(struct supervisor *s)
-{
-        begin_drain(s, true);
-}
-
 /* SIGTERM and SIGINT: drain, then stop; a second one stops at once. One that comes during a reload ends
  * there. */
 static void on_terminate(void *arg)
@@ -221,7 +205,7 @@ static void on_terminate(void *arg)
         (void)snprintf(s->end_why, sizeof(s->end_why), "it was stopped (SIGTERM or SIGINT)");
         if (s->state == SUPERVISOR_RUNNING) {
                 log_info("stopping", KV_U("drain_ms", s->config->drain_ms));
-                begin_drain(s, false);
+                supervisor_drain(s, false);
                 return;
         }
         if (s->reload) {
@@ -231,23 +215,12 @@ static void on_terminate(void *arg)
         stop_children(s);
 }
 
-static void on_reload(void *arg)
-{
-        reload_ask(arg);
-}
-
-/* Whether the end of this child is the end of all: it found a fault that starting again doesn't mend, and
- * nothing has worked yet. Later the rest goes on, and the child is tried again. */
-static bool is_fatal(const struct supervisor *s, const struct child *child)
-{
-        return child->last_code == EXIT_CONFIGURATION && s->state == SUPERVISOR_RUNNING && !s->told_ready;
-}
-
 static void child_ended(struct supervisor *s, struct child *child)
 {
         if (child->part == PART_LEDGER)
                 scribes_pause(s->scribes);
-        if (is_fatal(s, child)) {
+        if (child->last_code == EXIT_CONFIGURATION && s->state == SUPERVISOR_RUNNING && !s->told_ready) {
+                /* nothing has worked yet, and starting it again does not mend this fault: the end of all */
                 log_error("start.failed", KV_S("process", child_name(child)),
                           KV_S("why", "it found the fault that the line before tells"));
                 (void)snprintf(s->end_why, sizeof(s->end_why), "the process %s could not start: %s", child_name(child),
@@ -322,20 +295,6 @@ static void take_frame(struct child *child, const struct msg_in *m, int fd)
 
 /* ---- set-up ---- */
 
-static int set_up_signals(struct supervisor *s)
-{
-        static const struct {
-                int signo;
-                loop_fn *fn;
-        } wanted[4] = {{SIGTERM, on_terminate}, {SIGINT, on_terminate}, {SIGHUP, on_reload}, {SIGCHLD, on_child_ended}};
-        int r = 0;
-
-        (void)signal(SIGPIPE, SIG_IGN);
-        for (size_t i = 0; r == 0 && i < 4; i++)
-                r = loop_signal_new(&s->signals[i], s->loop, wanted[i].signo, wanted[i].fn, s);
-        return r;
-}
-
 static int give_ledger(void *arg, const char *key, int fd)
 {
         struct supervisor *s = arg;
@@ -347,12 +306,18 @@ static int give_ledger(void *arg, const char *key, int fd)
 static int set_up(struct supervisor *s)
 {
         static const struct child_ops ops = {.frame = take_frame, .again = start_again};
+        static const struct {
+                int signo;
+                loop_fn *fn;
+        } wanted[4] = {
+                {SIGTERM, on_terminate}, {SIGINT, on_terminate}, {SIGHUP, reload_ask}, {SIGCHLD, on_child_ended}};
         int r = loop_new(&s->loop);
 
         if (r == 0)
                 r = child_boot_begin(&s->boot, s->loop);
-        if (r == 0)
-                r = set_up_signals(s);
+        (void)signal(SIGPIPE, SIG_IGN);
+        for (size_t i = 0; r == 0 && i < 4; i++)
+                r = loop_signal_new(&s->signals[i], s->loop, wanted[i].signo, wanted[i].fn, s);
         if (r == 0)
                 r = loop_timer_new(&s->drain_timer, s->loop, NULL, on_drain_end, s);
         if (r == 0)
@@ -412,6 +377,7 @@ static int prepare(struct supervisor *s)
 {
         struct files_check check = {.tell = tell_fault, .note = drop_note, .arg = s};
         struct error err = {"out of memory"};
+        size_t found[PART_N];
 
         if (check_users(s->config, &check) > 0) {
                 (void)prepare_check(s, &check); /* all that is wrong in one go */
@@ -421,7 +387,7 @@ static int prepare(struct supervisor *s)
                 tell_fault(s, err.text);
                 return EXIT_CONFIGURATION;
         }
-        return check_all(s, &check) > 0 ? EXIT_CONFIGURATION : 0;
+        return check_all(s, &check, found) > 0 ? EXIT_CONFIGURATION : 0;
 }
 
 int supervisor_run(struct supervisor *s, const char *config_path, struct config *config, struct buffer *text)

@@ -156,15 +156,15 @@ void share_all(struct supervisor *s);
 /* What an administrator did by commands on this host since the last time (connector/frames/acts.h). */
 void share_acts(struct supervisor *s);
 
-/* Drains and stops all, then reload_take and a start. */
-void supervisor_drain_for_reload(struct supervisor *s);
+/* Drains and stops all. reload: then reload_take and a start; else the end. */
+void supervisor_drain(struct supervisor *s, bool reload);
 
 /* supervisor/reload.c */
 int reload_new(struct supervisor *s);
 void reload_free(struct supervisor *s);
-/* Checks the configuration as it is now, then drains and takes it; or refuses it. One that comes meanwhile is done
- * after. */
-void reload_ask(struct supervisor *s);
+/* A loop_fn: checks the configuration as it is now, then drains and takes it; or refuses it. Another one that is asked
+ * for meanwhile is done after it. */
+void reload_ask(void *supervisor);
 /* SIGCHLD: perhaps the check has ended. */
 void reload_reap(struct supervisor *s);
 /* All processes have ended: puts the next configuration in the place of the one before. */
@@ -180,8 +180,8 @@ int reload_client(const char *state_dir);
 /* supervisor/check.c: how many faults were told */
 /* As root, that the users are there and fit. */
 size_t check_users(const struct config *config, const struct files_check *check);
-/* What a start can tell without its processes, which then find the rest. */
-size_t check_all(struct supervisor *s, struct files_check *check);
+/* What a start can tell without its processes, which then find the rest. found: how many for each process's files. */
+size_t check_all(struct supervisor *s, struct files_check *check, size_t found[PART_N]);
 /* Everything, the processes' own part included. Borrows config and text, its own text. */
 size_t supervisor_check(struct config *config, const struct buffer *text, struct files_check *check);
 
@@ -215,12 +215,10 @@ int files_write_transport(const struct supervisor *s, const struct buffer *text,
 int files_check_keys_user(const struct config *config, struct error *err);
 
 /* supervisor/keys.c: keys in hardware. reference_fd: what names the key; stays the caller's. */
-/* Starts the holder of this key for its owner, whose end of the socket is returned; -errno with err. */
-int keys_start(const struct supervisor *s, const struct config *config, enum holder_id id, int reference_fd,
+/* Starts the holder of this key for its owner, whose end of the socket is returned; -errno with err. make: the key is
+ * made under that name. */
+int keys_start(const struct supervisor *s, const struct config *config, enum holder_id id, bool make, int reference_fd,
                struct error *err);
-/* The same for the next transport key; make: it is made under that name. */
-int keys_start_next(const struct supervisor *s, const struct config *config, bool make, int reference_fd,
-                    struct error *err);
 /* The next transport key is the one from now on. */
 void keys_take_next(struct supervisor *s);
 /* What can be told without touching the token. */

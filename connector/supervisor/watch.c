@@ -42,12 +42,6 @@ static struct watched look(const char *path)
                 .there = true, .dev = st.st_dev, .ino = st.st_ino, .size = st.st_size, .changed = st.st_ctim};
 }
 
-static bool same(const struct watched *a, const struct watched *b)
-{
-        return a->there == b->there && a->dev == b->dev && a->ino == b->ino && a->size == b->size &&
-               a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
-}
-
 static void set_trouble(struct watch *w, size_t i, const char *why)
 {
         char *trouble = w->files[i].trouble;
@@ -113,10 +107,13 @@ static void look_again(struct watch *w, size_t i)
         struct watched now = look(path);
         char why[ERROR_TEXT_MAX];
 
-        if (same(&now, &w->files[i]))
+        struct watched *before = &w->files[i];
+        if (now.there == before->there && now.dev == before->dev && now.ino == before->ino &&
+            now.size == before->size && now.changed.tv_sec == before->changed.tv_sec &&
+            now.changed.tv_nsec == before->changed.tv_nsec)
                 return;
-        memcpy(now.trouble, w->files[i].trouble, sizeof(now.trouble));
-        w->files[i] = now;
+        memcpy(now.trouble, before->trouble, sizeof(now.trouble));
+        *before = now;
         if (now.there) {
                 hand_on(w, i);
         } else {
