@@ -193,8 +193,11 @@ static int read_claims(struct question_claims *q, const json_t *question, struct
                 r = r < 0 ? r : take_member(q, key, value, err);
         if (r == 0 && !q->op)
                 r = error_fail(err, -EBADMSG, "'do' is missing");
-        if (r == 0 && q->op != QUESTION_STATUS && !q->what[0])
-                r = error_fail(err, -EBADMSG, "all connectors are asked by an exact name or id alone: give one");
+        if (r == 0 && q->op != QUESTION_STATUS && !q->what[0] &&
+            (q->op != QUESTION_LOG || !question_claims_short_time(q->since, q->until)))
+                r = error_fail(err, -EBADMSG,
+                               "all connectors are asked for an exact name or id, or for all sign-ins of an hour at "
+                               "most: give one");
         return r;
 }
 

@@ -61,20 +61,17 @@ static bool known_verdict(const char *word)
 static int check_words(const struct cli *cli)
 {
         const int kinds = (int)events + (int)slow + (int)unusual + (int)asked;
+        const char *kind = events ? "events" : slow ? "slow" : asked ? "asked" : "unusual";
 
         if (kinds > 1)
                 return cli_usage_error(cli, "--events, --slow, --unusual and --asked are four questions: ask one");
-        if (everywhere && (kinds || !user))
-                return cli_usage_error(cli, "--everywhere is about one person's sign-ins: name --user, exactly");
+        if (everywhere && kinds)
+                return cli_usage_error(cli, "--everywhere asks for sign-ins: leave out --%s", kind);
         if (verdict && !known_verdict(verdict))
                 return cli_usage_error(cli, "--verdict '%s' is not accepted, refused, unavailable or declined",
                                        verdict);
         if (kinds && (user || verdict))
-                return cli_usage_error(cli, "--%s has no users and verdicts: leave out --%s",
-                                       events  ? "events"
-                                       : slow  ? "slow"
-                                       : asked ? "asked"
-                                               : "unusual",
+                return cli_usage_error(cli, "--%s has no users and verdicts: leave out --%s", kind,
                                        user ? "user" : "verdict");
         if (user && (!user[0] || strlen(user) > NAME_MAX_BYTES))
                 return cli_usage_error(cli, "--user takes a name of 1 to %d bytes", NAME_MAX_BYTES);
@@ -89,6 +86,17 @@ static bool take_time(const struct cli *cli, const char *name, const char *text,
         if (!text || when_parse(text, now, ret_wall) == 0)
                 return true;
         (void)cli_usage_error(cli, "--%s '%s' is not a time like 15m, 2h, 3d, 09:02 or 2026-01-31 08:00", name, text);
+        return false;
+}
+
+/* All connectors tell of one name, or of one hour: false: it was told so. */
+static bool may_ask_everywhere(const struct cli *cli, int64_t from, int64_t to)
+{
+        if (!everywhere || user || question_claims_short_time(from, to))
+                return true;
+        (void)cli_usage_error(cli,
+                              "--everywhere shows the sign-ins of one user, or all of an hour at most: name --user, "
+                              "exactly, or --at, or --since and --until");
         return false;
 }
 
@@ -116,6 +124,10 @@ static json_t *make_request(struct cli *cli, int *ret_code)
                 to = now;
         if ((slow || unusual) && !from)
                 from = to - (slow ? SLOW_S : UNUSUAL_S);
+        if (everywhere && !user && from && !to)
+                to = now;
+        if (!may_ask_everywhere(cli, from, to))
+                return NULL;
         *ret_code = CLI_OK;
         request = json_pack("{s:s, s:b, s:s*, s:s*}", "do",
                             slow      ? "slow"
@@ -297,6 +309,11 @@ static void print_all(const json_t *answer)
                                    : list);
         if (compared)
                 view_wrap(0, json_string_value(compared));
+        if ((about || since || until) && json_is_true(json_object_get(answer, "cut")))
+                (void)fprintf(stderr,
+                              "these are the newest %zu of that time: --limit 500 shows more, a shorter time or "
+                              "--user shows fewer\n",
+                              json_array_size(list));
         if (user && json_array_size(list) == 0)
                 view_near(json_object_get(answer, "near"));
         if (strcmp(fact_text(ledger, "state"), "ok") != 0)
@@ -330,7 +347,7 @@ static int ask_everywhere(struct cli *cli, const json_t *request, json_t **ret_a
                                     .until = (int64_t)fact_number(request, "until", 0),
                                     .limit = rows < QUESTION_ROWS_MAX ? (uint32_t)rows : QUESTION_ROWS_MAX};
 
-        (void)snprintf(q.what, sizeof(q.what), "%s", user);
+        (void)snprintf(q.what, sizeof(q.what), "%s", user ? user : "");
         (void)snprintf(q.verdict, sizeof(q.verdict), "%s", verdict ? verdict : "");
         return person_ask(cli, &q, ret_answer, ret_code);
 }

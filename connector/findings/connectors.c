@@ -162,7 +162,8 @@ json_t *connectors_missing(const json_t *answer)
                 const char *state = fact_text(c, "state");
 
                 if (json_is_true(json_object_get(json_object_get(c, "answer"), "cut")))
-                        say(list, "%s has more than it could send: ask for less time.", fact_text(c, "name"));
+                        say(list, "%s has more than is shown: ask for less time, or for one user.",
+                            fact_text(c, "name"));
                 if (strcmp(state, "answered") != 0)
                         say(list, "%s %s: %s",
                             strcmp(state, "untrue") == 0    ? "NOT BELIEVED is what came for"

@@ -151,6 +151,8 @@ static json_t *answer_log(struct ledger *l, const struct request *request)
                 (void)json_object_set_new(root, "near", near_names(l, request->user, request->since));
         if (json_array_size(list) == 0)
                 (void)json_object_set_new(root, "absent", absence(l));
+        if (!request->events && json_array_size(list) >= request->limit)
+                (void)json_object_set_new(root, "cut", json_true());
         (void)json_object_set_new(root, request->events ? "events" : "records", list);
         return root;
 }
@@ -315,7 +317,7 @@ static json_t *answer_explain(struct ledger *l, const struct request *asked)
         return root;
 }
 
-/* Records by the exact id, or of the exact name: no beginnings, and no names that are like it. */
+/* Records by the exact id, of the exact name, or of a time alone: no beginnings, and no names that are like it. */
 static int find_exact(struct ledger *l, const struct ledger_question *q, json_t *list, const char **ret_by,
                       struct error *err)
 {
@@ -327,8 +329,9 @@ static int find_exact(struct ledger *l, const struct ledger_question *q, json_t 
         *ret_by = "id";
         if (r < 0 || json_array_size(list) > 0)
                 return r;
-        *ret_by = "user";
-        search_user(l, &search, q->request.what, &forms);
+        *ret_by = q->request.what[0] ? "user" : "time";
+        if (q->request.what[0])
+                search_user(l, &search, q->request.what, &forms);
         return ledger_journal_records(l->journal, &search, list, err);
 }
 

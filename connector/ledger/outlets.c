@@ -244,6 +244,10 @@ static void put_question(struct ledger_outlets *o, const struct msg_in *m)
         events_text(&r, "person", person);
         events_text(&r, "key", kid);
         put_subject(o, &r, &request, id, pseudonym);
+        if (msg_has(m, TAG_SINCE))
+                events_number(&r, "since", (int64_t)(msg_get_u64(m, TAG_SINCE, 0) & INT64_MAX));
+        if (msg_has(m, TAG_UNTIL))
+                events_number(&r, "until", (int64_t)(msg_get_u64(m, TAG_UNTIL, 0) & INT64_MAX));
         events_bool(&r, "done", !refused[0]);
         events_text(&r, "refused", refused);
         events_ways_put(o->ways, &r);

@@ -104,12 +104,13 @@ static bool read_query(const struct msg_in *m, struct ledger_question *q, char *
                 return false;
         q->status = strcmp(op, "status") == 0;
         q->events = strcmp(op, "explain") == 0;
-        if (!q->status && msg_get_str(m, TAG_WHAT, r->what, sizeof(r->what)) < 0)
+        r->since = (int64_t)(msg_get_u64(m, TAG_SINCE, 0) & INT64_MAX);
+        r->until = (int64_t)(msg_get_u64(m, TAG_UNTIL, 0) & INT64_MAX);
+        if (!q->status && (msg_has(m, TAG_WHAT) || q->events || !r->since || !r->until) &&
+            msg_get_str(m, TAG_WHAT, r->what, sizeof(r->what)) < 0)
                 return false;
         if (msg_has(m, TAG_VERDICT) && msg_get_str(m, TAG_VERDICT, r->verdict, sizeof(r->verdict)) < 0)
                 return false;
-        r->since = (int64_t)(msg_get_u64(m, TAG_SINCE, 0) & INT64_MAX);
-        r->until = (int64_t)(msg_get_u64(m, TAG_UNTIL, 0) & INT64_MAX);
         r->limit = q->events ? EXPLAIN_ROWS : limit < FOUND_ROWS_MAX ? (uint32_t)limit : FOUND_ROWS_MAX;
         if (!msg_has(m, TAG_DOMAINS))
                 return true;

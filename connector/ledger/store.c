@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/core/buffer.h"
@@ -373,14 +374,31 @@ static int bind_unanswered(struct sqlite3_stmt *stmt, const struct msg_in *m)
         return r < 0 ? r : bind_text(stmt, 3, m, R_DECLINED);
 }
 
+/* What was asked about: a name or an id, or of all of a time which. */
+static int bind_asked(struct sqlite3_stmt *stmt, int at, const struct msg_in *m)
+{
+        const time_t from = (time_t)msg_get_u64(m, TAG_SINCE, 0), to = (time_t)msg_get_u64(m, TAG_UNTIL, 0);
+        char text[80], begin[24], end[24];
+        struct tm a, b;
+
+        if (msg_has(m, TAG_WHAT) || !from || !to || !gmtime_r(&from, &a) || !gmtime_r(&to, &b) ||
+            strftime(begin, sizeof(begin), "%Y-%m-%d %H:%M:%S", &a) == 0 ||
+            strftime(end, sizeof(end), "%H:%M:%S UTC", &b) == 0)
+                return bind_text(stmt, at, m, TAG_WHAT);
+        (void)snprintf(text, sizeof(text), "all of %s to %s", begin, end);
+        return db_bind_text(stmt, at, text) ? 0 : -ENOMEM;
+}
+
 /* Who asks, what, and why there was no answer where there was none. */
 static int bind_question(const struct store *store, struct sqlite3_stmt *stmt, const struct msg_in *m, int64_t wall)
 {
-        static const uint8_t tags[] = {TAG_ID, TAG_PERSON, TAG_KID, TAG_OP, TAG_WHAT};
+        static const uint8_t tags[] = {TAG_ID, TAG_PERSON, TAG_KID, TAG_OP};
         int r = db_bind_int(stmt, 1, wall) ? 0 : -ENOMEM;
 
         for (size_t i = 0; r == 0 && i < sizeof(tags); i++)
                 r = bind_text(stmt, (int)i + 2, m, tags[i]);
+        if (r == 0)
+                r = bind_asked(stmt, 6, m);
         if (r == 0)
                 r = bind_hash(store, stmt, 7, m, TAG_WHAT);
         return r < 0 ? r : bind_text(stmt, 8, m, TAG_REFUSED);

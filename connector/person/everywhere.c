@@ -355,11 +355,15 @@ static void sort(json_t *list)
         free(rows);
 }
 
-/* A connector's records among those of all: what is none is left out. */
-static void gather(const struct asking *a, json_t *records)
+/* A connector's records among those of all: what is none is left out. With most, so many mean that there may be more.
+ */
+static void gather(const struct asking *a, size_t most, json_t *records)
 {
         json_t *list = json_object_get(a->answer, "records"), *record;
         size_t i;
+
+        if (most && json_array_size(list) >= most)
+                (void)json_object_set_new(a->answer, "cut", json_true());
 
         json_array_foreach (list, i, record)
                 if (json_is_object(record)) {
@@ -369,10 +373,11 @@ static void gather(const struct asking *a, json_t *records)
         (void)json_object_del(a->answer, "records");
 }
 
-static json_t *merge(const struct everywhere *e)
+static json_t *merge(const struct everywhere *e, const struct question_claims *question)
 {
+        const bool all_of_a_time = question->op == QUESTION_LOG && !question->what[0];
         json_t *connectors = json_array(), *records = json_array();
-        const char *found_by = "user";
+        const char *found_by = all_of_a_time ? "time" : "user";
         size_t answered = 0;
 
         for (size_t i = 0; i < e->n; i++) {
@@ -381,7 +386,7 @@ static json_t *merge(const struct everywhere *e)
 
                 if (a->answer && json_array_size(json_object_get(a->answer, "records")) > 0)
                         found_by = strcmp(fact_text(a->answer, "found_by"), "id") == 0 ? "id" : found_by;
-                gather(a, records);
+                gather(a, !all_of_a_time ? 0 : question->limit ? question->limit : QUESTION_ROWS_MAX, records);
                 answered += strcmp(state, "answered") == 0;
                 (void)json_array_append_new(connectors,
                                             json_pack("{s:s, s:s, s:s, s:s*, s:O*}", "name", a->connector->name, "id",
@@ -405,7 +410,7 @@ int everywhere_ask(struct everywhere_person *p, const struct question_claims *qu
         r = r < 0 ? r : ask_all(&e, question, err);
         if (r < 0)
                 return r;
-        *ret_answer = merge(&e);
+        *ret_answer = merge(&e, question);
         return *ret_answer ? 0 : error_fail(err, -ENOMEM, "out of memory");
 }
 

@@ -455,6 +455,9 @@ void web_page_found(struct html *h, const struct web_found *f)
                 }
         } else {
                 put_list(h, list, 0);
+                if (json_is_true(json_object_get(f->answer, "cut")))
+                        html_put(h, "<p>These are the newest {d} of that time. For a user's give the name as well.</p>",
+                                 (long long)n);
         }
         put_sentences(h, "Whose answer is missing", connectors_missing(f->answer));
 }

@@ -310,13 +310,6 @@ static void page_search(void *arg, struct http_req *r)
                 visit_free(v);
                 return;
         }
-        if (v->front->web->config->everywhere && v->when[0] && !v->what[0]) {
-                web_gate_fault(arg, r, 400,
-                               "A time alone finds nothing here: all connectors are asked for the sign-ins of a user "
-                               "whom you name. Give the name as well.");
-                visit_free(v);
-                return;
-        }
         if (v->what[0] || v->when[0]) {
                 note_search(v);
                 v->next = ask_others;

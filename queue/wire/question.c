@@ -37,6 +37,11 @@ const char *answer_state_text(enum answer_state state)
         return (unsigned)state < ANSWER_STATES ? states[state] : "?";
 }
 
+bool question_claims_short_time(int64_t since, int64_t until)
+{
+        return since > 0 && since <= until && until - since <= QUESTION_TIME_MAX;
+}
+
 /* The number of a word that the reader found in the list. */
 static size_t number_of(const char *const *words, const char *word)
 {
@@ -80,9 +85,11 @@ int question_claims_encode(const struct question_claims *c, struct buffer *out, 
         return r < 0 ? error_fail(err, r, "question: %s", r == -EINVAL ? "is not UTF-8" : "cannot be written") : 0;
 }
 
-/* What only a question for a list has. */
+/* What only a question for a list has: of a name, or of a short time. */
 static void read_log(struct json_reader *r, struct question_claims *c)
 {
+        if (json_read_has(r, "what"))
+                json_read_str(r, "what", JSON_REQUIRED, c->what, sizeof(c->what));
         if (json_read_has(r, "verdict"))
                 (void)snprintf(c->verdict, sizeof(c->verdict), "%s", json_read_word(r, "verdict", verdicts));
         if (json_read_has(r, "since"))
@@ -91,6 +98,8 @@ static void read_log(struct json_reader *r, struct question_claims *c)
                 c->until = json_read_int(r, "until", 1, JSON_TIME_MAX);
         if (json_read_has(r, "limit"))
                 c->limit = (uint32_t)json_read_int(r, "limit", 1, QUESTION_ROWS_MAX);
+        if (!json_read_has(r, "what") && !question_claims_short_time(c->since, c->until))
+                json_read_fail(r, "what", "is missing, and since and until are not an hour apart at most");
 }
 
 int question_claims_decode(struct question_claims *ret_c, const char *json, size_t n, struct error *err)
@@ -110,7 +119,7 @@ int question_claims_decode(struct question_claims *ret_c, const char *json, size
         json_read_b64u_text(&r, "to", c.to, 32);
         json_read_b64u(&r, "rk", c.rk, sizeof(c.rk));
         c.op = (enum question_op)(number_of(ops, json_read_word(&r, "op", ops)) + 1);
-        if (c.op == QUESTION_EXPLAIN || c.op == QUESTION_LOG)
+        if (c.op == QUESTION_EXPLAIN)
                 json_read_str(&r, "what", JSON_REQUIRED, c.what, sizeof(c.what));
         if (c.op == QUESTION_LOG)
                 read_log(&r, &c);

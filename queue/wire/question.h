@@ -8,7 +8,8 @@
 
 #define QUESTION_WHAT_MAX 512
 #define QUESTION_ROWS_MAX 50
-#define QUESTION_LIFE_MAX 60 /* exp - iat, s */
+#define QUESTION_LIFE_MAX 60   /* exp - iat, s */
+#define QUESTION_TIME_MAX 3600 /* log without a name: until - since, s */
 #define QUESTIONS_PER_MINUTE 30
 
 enum question_op { QUESTION_EXPLAIN = 1, QUESTION_LOG, QUESTION_STATUS };
@@ -23,12 +24,14 @@ struct question_claims {
         char to[KID_LEN + 1]; /* identity of the one connector that it is for */
         uint8_t rk[32];       /* seals the answer */
         enum question_op op;
-        char what[QUESTION_WHAT_MAX + 1]; /* explain: an id or a name; log: a name */
+        char what[QUESTION_WHAT_MAX + 1]; /* explain: an id or a name; log: a name, or "": all of a short time */
         char verdict[16];                 /* log: "accepted" "refused" "unavailable" "declined"; "": all */
         int64_t since, until;             /* log, s since the epoch; 0: open */
         uint32_t limit;                   /* log, rows: 1 to QUESTION_ROWS_MAX; 0: as many as that */
 };
 int question_claims_encode(const struct question_claims *c, struct buffer *out, struct error *err);
+/* Whether a log may ask for these times without a name: both are given, QUESTION_TIME_MAX apart at most. */
+bool question_claims_short_time(int64_t since, int64_t until);
 /* Strict; proves nothing about signature, audience or time. -EBADMSG. */
 int question_claims_decode(struct question_claims *ret_c, const char *json, size_t n, struct error *err);
 

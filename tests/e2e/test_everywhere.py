@@ -6,6 +6,7 @@ import os
 import signal
 import ssl
 import threading
+import time
 
 from e2e import SiteTest, wait_for
 
@@ -99,6 +100,14 @@ class Everywhere(SiteTest):
         self.assertEqual([(r['id'], r['connector'], r['reason']) for r in by_id['records']], [(wrong['id'], 'north', 'wrong_password')])
         log, _ = self.ask('log', '--user', user, '--everywhere', '--verdict', 'refused')
         self.assertEqual([r['id'] for r in log['records']], [wrong['id']])
+        # without a name: all that was at a time
+        around, said = self.ask('log', '--at', time.strftime('%H:%M'), '--everywhere')
+        self.assertLessEqual({(wrong['id'], 'north'), (good['id'], 'south')}, {(r['id'], r['connector']) for r in around['records']})
+        self.assertEqual((around['found_by'], said), ('time', ''))
+        for words, told in ((('--since', '2h'), 'an hour at most'), ((), '--at'), (('--at', '09:00', '--events'), 'leave out --events')):
+            done = self.site.postern('log', '--everywhere', '--person', self.frida, *words, check=False)
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertIn(told, done.stderr)
         shown = self.site.postern('explain', wrong['id'], '--everywhere', '--person', self.frida)
         self.assertRegex(shown, r'Connector +north')
         self.assertIn('wrong password', shown.lower())
@@ -107,6 +116,7 @@ class Everywhere(SiteTest):
         self.assertEqual((latest.returncode, latest.stderr), (0, ''))
         noted = json.loads(self.site.connectors['north'].postern('log', '--asked', '--json'))['questions']
         self.assertEqual([q['op'] for q in noted[:2]], ['log', 'explain'])
+        self.assertTrue([q for q in noted if q.get('what', '').startswith('all of ')])
 
     def test_2_exact(self):
         """A beginning of an id, or a name that is like it, finds nothing."""

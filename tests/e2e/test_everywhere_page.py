@@ -177,12 +177,15 @@ class EverywherePage(SiteTest):
         for key in ('result', 'meaning', 'remedy', 'connector', 'when'):
             self.assertIn(told[key].replace("'", '&#39;').replace('"', '&quot;'), text, key)
         self.assertEqual(len(re.findall('<li><span>', text)), len([h for h in told['hops'] if 'ms' in h]))
-        # around a time; a time alone is no question
+        # around a time, with and without a name
         now = time.strftime('%Y-%m-%dT%H:%M')
         self.assertIn(wrong['id'], self.page('/search', {'what': user, 'when': now}))
         text = self.page('/search', {'what': user, 'when': '2020-01-01T10:00'})
         self.assertNotIn(wrong['id'], text)
-        self.assertIn('Give the name as well', self.page('/search', {'when': now}, status=400))
+        text = self.page('/search', {'when': now})
+        for word in (wrong['id'], good['id'], 'north', 'south', '<th scope="col">Connector'):
+            self.assertIn(word, text)
+        self.assertIn('Nothing is known of that time', self.page('/search', {'when': '2020-01-01T10:00'}))
         # neither beginnings nor likenesses are found, and how far the records go back is said
         text = self.page('/search', {'what': user[1:]})
         self.assertIn('where an answer came from', text)
@@ -206,6 +209,7 @@ class EverywherePage(SiteTest):
 
     def test_4_who_has_the_page_has_no_more_than_the_person(self):
         for question in ({'do': 'erase', 'user': 'x'}, {'do': 'report', 'since': 1, 'until': 2}, {'do': 'questions'}, {'do': 'log'}, {'do': 'guard'},
+                         {'do': 'log', 'since': 1, 'until': 3602}, {'do': 'log', 'since': 9}, {'do': 'explain', 'since': 1, 'until': 2},
                          {'do': 'explain'}, {'do': 'log', 'user': 'x', 'events': True}, {'do': 'log', 'user': 'x' * 513}, {'do': 'log', 'user': ' '},
                          {'do': 'status', 'domains': ['other.example']}, {}, b'[]', b'no JSON', b'{"do":"status"', b'x' * 5000):
             self.counted([0] * 30)

@@ -72,8 +72,9 @@ await check('a person of the roster', async () => {
 });
 
 await check('question and answer', async () => {
-  const { question: q, answer: a } = helpdesk;
+  const { question: q, answer: a, by_time: t } = helpdesk;
   await checkJws(q.jws, 'postern-question+jwt', 'frida', q.header, q.claims);
+  await checkJws(t.jws, 'postern-question+jwt', 'frida', q.header, t.claims);
   await checkJws(a.jws, 'postern-answer+jwt', 'berlin-1', a.header, a.claims);
   const { shared, lines } = await parseRequest(q.sealed);
   const opened = await jose.generalDecrypt(jweOf(shared, lines[0]), await jose.importJWK(jwkOf(q.open_with), 'ECDH-ES+A256KW'));

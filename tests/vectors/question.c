@@ -8,6 +8,7 @@
 
 #define FRIDA "pers-frida-5KQ8ZD3N"
 #define QUESTION_ID "qst-7M2P9T4W6Y8B1D3F"
+#define BY_TIME_ID "qst-5H8K1R3V6X9B2D4G"
 #define BODY "{\\\"ok\\\":true,\\\"found_by\\\":\\\"user\\\",\\\"records\\\":[]}"
 
 json_t *make_question_document(void)
@@ -37,6 +38,11 @@ json_t *make_question_document(void)
                           WORLD_NOW, WORLD_NOW + 60, key_kid(berlin), text_b64u(rk, sizeof(rk)));
         const char *jws = make_jws(frida, question_header, claims), *req = request_hash_of(jws);
         in.plain = make_padded(jws, PADDED_SMALL);
+        const char *by_time = pool_text(
+                "{\"v\":1,\"iss\":\"" FRIDA "\",\"aud\":\"" TENANT "\",\"jti\":\"" BY_TIME_ID
+                "\",\"iat\":%d,\"exp\":%d,\"to\":\"%s\",\"rk\":\"%s\",\"op\":\"log\",\"since\":%d,"
+                "\"until\":%d}",
+                WORLD_NOW, WORLD_NOW + 60, key_kid(berlin), text_b64u(rk, sizeof(rk)), WORLD_NOW - 1800, WORLD_NOW);
         const char *answered =
                 pool_text("{\"v\":1,\"iss\":\"" BERLIN_1 "\",\"aud\":\"" FRIDA "\",\"tenant\":\"" TENANT
                           "\",\"jti\":\"" QUESTION_ID
@@ -49,13 +55,14 @@ json_t *make_question_document(void)
 
         return json_pack(
                 "{s:s, s:s, s:{s:{s:s, s:s, s:I, s:i}, s:s, s:s, s:s}, s:{s:s, s:s, s:s, s:s, s:s, s:s, s:s}, "
-                "s:{s:s, s:s, s:s, s:s, s:i}}",
+                "s:{s:s, s:s}, s:{s:s, s:s, s:s, s:s, s:i}}",
                 "about",
                 "A person's question to the first connector, its answer, and the roster that names the person.", "rk",
                 text_b64u(rk, sizeof(rk)), "roster", "with", "pin", key_pin(fixed_key("tenant")), "tenant", TENANT,
                 "now", (json_int_t)WORLD_NOW, "min_seq", MIN_SEQ, "header", w->roster_header, "payload", roster, "jws",
                 make_jws(fixed_key("tenant"), w->roster_header, roster), "question", "id", QUESTION_ID, "header",
                 question_header, "claims", claims, "jws", jws, "req", req, "open_with", "berlin-1-enc", "sealed",
-                make_sealed(&in), "answer", "header", answer_header, "claims", answered, "jws", answer_jws, "jwe", jwe,
-                "padded_length", PADDED_LARGE);
+                make_sealed(&in), "by_time", "claims", by_time, "jws", make_jws(frida, question_header, by_time),
+                "answer", "header", answer_header, "claims", answered, "jws", answer_jws, "jwe", jwe, "padded_length",
+                PADDED_LARGE);
 }

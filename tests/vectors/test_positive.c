@@ -263,6 +263,24 @@ static void test_question(void **state)
         check_opens(text_at(q, "sealed"), 0, text_at(q, "open_with"), jws);
 }
 
+/* Of all sign-ins of a time: a question without a name. */
+static void test_question_by_time(void **state)
+{
+        const json_t *q = at(question_file, "by_time");
+        const char *claims = text_at(q, "claims"), *header = text_at(at(question_file, "question"), "header");
+        _cleanup_(buffer_free) struct buffer anew = BUFFER(PADDED_LARGE);
+        struct question_claims c;
+        struct error err = {""};
+
+        (void)state;
+        check_jws("frida", JOSE_TYP_QUESTION, header, claims, text_at(q, "jws"));
+        assert_int_equal(question_claims_decode(&c, claims, strlen(claims), &err), 0);
+        assert_string_equal(c.what, "");
+        assert_int_equal(c.until - c.since, 1800);
+        assert_int_equal(question_claims_encode(&c, &anew, &err), 0);
+        BYTES_EQUAL(claims, anew);
+}
+
 static void test_answer(void **state)
 {
         const json_t *a = at(question_file, "answer");
@@ -611,15 +629,25 @@ static void test_reports(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_question),       cmocka_unit_test(test_answer),
-                cmocka_unit_test(test_keys),           cmocka_unit_test(test_roster),
-                cmocka_unit_test(test_statements),     cmocka_unit_test(test_keys_answer),
-                cmocka_unit_test(test_keys_change),    cmocka_unit_test(test_request_claims),
-                cmocka_unit_test(test_request_sealed), cmocka_unit_test(test_request_sealed_anew),
-                cmocka_unit_test(test_request_taken),  cmocka_unit_test(test_change),
-                cmocka_unit_test(test_verdicts),       cmocka_unit_test(test_signing_key),
-                cmocka_unit_test(test_change_verdict), cmocka_unit_test(test_identity),
-                cmocka_unit_test(test_stream),         cmocka_unit_test(test_reports),
+                cmocka_unit_test(test_question),
+                cmocka_unit_test(test_question_by_time),
+                cmocka_unit_test(test_answer),
+                cmocka_unit_test(test_keys),
+                cmocka_unit_test(test_roster),
+                cmocka_unit_test(test_statements),
+                cmocka_unit_test(test_keys_answer),
+                cmocka_unit_test(test_keys_change),
+                cmocka_unit_test(test_request_claims),
+                cmocka_unit_test(test_request_sealed),
+                cmocka_unit_test(test_request_sealed_anew),
+                cmocka_unit_test(test_request_taken),
+                cmocka_unit_test(test_change),
+                cmocka_unit_test(test_verdicts),
+                cmocka_unit_test(test_signing_key),
+                cmocka_unit_test(test_change_verdict),
+                cmocka_unit_test(test_identity),
+                cmocka_unit_test(test_stream),
+                cmocka_unit_test(test_reports),
         };
 
         return cmocka_run_group_tests(tests, setup, teardown);

@@ -6,6 +6,7 @@ import json
 import os
 import sqlite3
 import struct
+import time
 import unittest
 
 from test_ledger import N, LedgerCase, frame, send, wait_for
@@ -74,6 +75,21 @@ class Question(LedgerCase):
             self.assertEqual(self.ids(got), [] if what != 'alice' else [ident], what)  # bare: the default domain's, and so exact
             self.assertNotIn('near', got)
             self.assertNotIn('ids', got)
+
+    def test_a_time_alone(self):
+        corp, other = self.sign_in(1, 'corp.example'), self.sign_in(2, 'partner.example', user='bob@partner.example')
+        self.sign_in(3, 'corp.example', R_WALL=int(time.time()) - 7200)
+        self.known(3)
+        now = int(time.time())
+        ask = {'TAG_OP': 'log', 'TAG_SINCE': now - 900, 'TAG_UNTIL': now + 900}
+        got = self.found('question-00000000001', **ask)
+        self.assertEqual((set(self.ids(got)), got['found_by']), ({corp, other}, 'time'))
+        self.assertEqual(self.ids(self.found('question-00000000002', **ask, TAG_DOMAINS='partner.example\n')), [other])
+        self.assertEqual(self.ids(self.found('question-00000000003', **ask, TAG_VERDICT='accepted')), [])
+        # who asked so is noted, with the time
+        noted = json.loads(self.cli('log', '--asked', '--json'))['questions'][0]
+        self.assertEqual((noted['person'], noted['op']), ('frida', 'log'))
+        self.assertRegex(noted['what'], r'^all of \d{4}-\d\d-\d\d \d\d:\d\d:\d\d to \d\d:\d\d:\d\d UTC$')
 
     def test_not_too_much(self):
         for number in range(60):
@@ -164,7 +180,9 @@ class Question(LedgerCase):
         self.assertEqual(len(json.loads(self.cli('log', '--asked', '--json'))['questions']), 2)
 
     def test_malformed(self):
-        self.assertIsNone(self.found('question-00000000001', TAG_OP='log'))
+        for times in ({}, {'TAG_SINCE': 5}, {'TAG_UNTIL': 5}):
+            self.assertIsNone(self.found('question-00000000001', TAG_OP='log', **times))
+        self.assertIsNone(self.found('question-00000000003', TAG_OP='explain', TAG_SINCE=1, TAG_UNTIL=5))
         self.assertIsNone(self.found('question-00000000002', TAG_OP='log', TAG_WHAT='x' * 513))
 
 

@@ -445,6 +445,39 @@ static void make_under_id(struct asked *a, struct key *key, const char *id)
         assert_int_equal(sealed_seal(&(struct key *){enc->key}, 1, &plain, &a->body, &err), 0);
 }
 
+/* A list is of a name, or of all of an hour at most. */
+static void a_name_or_a_short_time(void **state)
+{
+        static const struct {
+                const char *what;
+                int64_t since, until;
+                int code;
+        } cases[] = {
+                {"b@corp.example", 0, 0, 0}, {"b@corp.example", 1, NOW, 0},        {"", NOW - 3600, NOW, 0},
+                {"", NOW, NOW, 0},           {"", NOW - 3601, NOW, -EBADMSG},      {"", NOW, NOW - 1, -EBADMSG},
+                {"", NOW, 0, -EBADMSG},      {"", 0, QUESTION_TIME_MAX, -EBADMSG}, {"", 0, 0, -EBADMSG},
+        };
+
+        (void)state;
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                _cleanup_(buffer_free) struct buffer text = BUFFER(PADDED_SMALL);
+                struct question_claims c = {.iss = PERSON_ID,
+                                            .aud = TENANT,
+                                            .jti = "question-00000001",
+                                            .iat = NOW,
+                                            .exp = NOW + 60,
+                                            .op = QUESTION_LOG,
+                                            .since = cases[i].since,
+                                            .until = cases[i].until},
+                                       back;
+
+                memcpy(c.to, key_kid(w.f.identity), sizeof(c.to));
+                (void)snprintf(c.what, sizeof(c.what), "%s", cases[i].what);
+                assert_int_equal(question_claims_encode(&c, &text, NULL), 0);
+                assert_int_equal(question_claims_decode(&back, text.data, text.len, NULL), cases[i].code);
+        }
+}
+
 /* A relay shortens the time of one person's question and tells its id to another, whose question has it, too. */
 static void one_id_twice(void **state)
 {
@@ -536,6 +569,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(strangers, setup, teardown),
                 cmocka_unit_test_setup_teardown(refused_again_and_again, setup, teardown),
                 cmocka_unit_test_setup_teardown(one_id_twice, setup, teardown),
+                cmocka_unit_test_setup_teardown(a_name_or_a_short_time, setup, teardown),
                 cmocka_unit_test_setup_teardown(hostile_ledger, setup, teardown),
                 cmocka_unit_test_setup_teardown(silent_ledger, setup, teardown),
         };

@@ -23,7 +23,10 @@ static void question(const char *text, size_t n)
         if (question_claims_decode(&c, text, n, NULL) < 0)
                 return;
         must(c.op >= QUESTION_EXPLAIN && c.op <= QUESTION_STATUS && c.exp - c.iat <= QUESTION_LIFE_MAX);
-        must((c.op == QUESTION_STATUS) == (c.what[0] == '\0') && c.limit <= QUESTION_ROWS_MAX);
+        must(c.op != QUESTION_STATUS || !c.what[0]);
+        must(c.op != QUESTION_EXPLAIN || c.what[0]);
+        must(c.op != QUESTION_LOG || c.what[0] || question_claims_short_time(c.since, c.until));
+        must(c.limit <= QUESTION_ROWS_MAX);
         must(c.op == QUESTION_LOG || (!c.verdict[0] && !c.since && !c.until && !c.limit));
         must(question_claims_encode(&c, &once, NULL) == 0);
         must(question_claims_decode(&back, once.data, once.len, NULL) == 0);
