@@ -409,7 +409,8 @@ static int apply_certificates(struct store *store, const struct entity *e, struc
         return code < 0 ? code : here < 0 ? -EIO : json_read_result(r) < 0 ? -EBADMSG : stricter || here > listed;
 }
 
-/* How often a connector was revoked, and came into quarantine or out of it: who knows of more decides. */
+/* How often a connector was revoked or enrolled after that, and came into quarantine or out of it: who knows of more
+ * decides, and of as many whoever is stricter. */
 struct decisions {
         int64_t revocations, quarantines;
 };
@@ -443,7 +444,7 @@ static int apply_decisions(struct store *store, const struct entity *e, struct j
         json_read_cut(r, "why", why, sizeof(why));
         if (json_read_result(r) < 0)
                 return -EBADMSG;
-        if (barred)
+        if (revocations_count && barred)
                 code = RUN(store, Q_BAR, "tti", e->tenant, e->id, barred);
         else if (revocations_count && !waits)
                 code = let_back(store, e);

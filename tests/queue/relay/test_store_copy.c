@@ -598,6 +598,16 @@ static void test_push(void **unused)
         end_round();
 }
 
+/* All are there, and the bucket is what it was when it was kept. */
+static void put_back(void)
+{
+        copy(&servers, &kept);
+        for (size_t i = 0; i < NODES; i++)
+                nodes[i].bucket.watching = nodes[i].bucket.looked = false;
+        settle_all();
+        check_all_hold_the_same();
+}
+
 /* A copy from between, in which the tenant is removed: it says nothing against one that was made again since. */
 static void test_made_again(void **unused)
 {
@@ -612,11 +622,7 @@ static void test_made_again(void **unused)
         assert_int_equal(store_connector_enrol(nodes[0].store, "t1", "connector-00000001", "dc1", NOW), 0);
         assert_int_equal(store_certificate_add(nodes[0].store, "t1", "connector-00000001", "01", NOW + 1000), 0);
         assert_true(store_revoke(nodes[0].store, "t1", "connector-00000001", NOW) > 0);
-        copy(&servers, &kept);
-        for (size_t i = 0; i < NODES; i++)
-                nodes[i].bucket.watching = nodes[i].bucket.looked = false;
-        settle_all();
-        check_all_hold_the_same();
+        put_back();
         for (size_t i = 0; i < NODES; i++) {
                 assert_int_equal(store_has_roster(nodes[i].store, "t1"), 1);
                 assert_int_equal(store_is_revoked(nodes[i].store, "t1", "", "01"), 1);
@@ -624,11 +630,56 @@ static void test_made_again(void **unused)
         end_round();
 }
 
+static void find_revoked(void *arg, const struct store_listed *c)
+{
+        *(int *)arg = c->revoked;
+}
+
+/* It enrolled again, with a new token, behind a copy in which it is revoked: that says nothing against it. A second
+ * revocation behind such a copy counts as before, and so does one of a node that did not know of the enrolment. */
+static void test_enrolled_again(void **unused)
+{
+        static const char id[] = "connector-00000001";
+        int revoked = -1;
+
+        (void)unused;
+        begin_round(1);
+        assert_int_equal(store_tenant_add(nodes[0].store, "t1", PIN, NOW), 0);
+        assert_int_equal(store_connector_enrol(nodes[0].store, "t1", id, "dc1", NOW), 0);
+        assert_int_equal(store_certificate_add(nodes[0].store, "t1", id, "01", NOW + 1000), 0);
+        assert_true(store_revoke(nodes[0].store, "t1", id, NOW) > 0);
+        settle_all();
+        copy(&kept, &servers);
+        assert_int_equal(store_connector_enrol(nodes[1].store, "t1", id, "dc1", NOW + 1), 0);
+        assert_int_equal(store_certificate_add(nodes[1].store, "t1", id, "02", NOW + 1000), 0);
+        settle_all();
+        put_back();
+        for (size_t i = 0; i < NODES; i++) {
+                assert_int_equal(store_is_revoked(nodes[i].store, "t1", id, "02"), 0);
+                assert_int_equal(store_is_revoked(nodes[i].store, "t1", id, "01"), 1);
+        }
+        copy(&kept, &servers);
+        assert_true(store_revoke(nodes[2].store, "t1", id, NOW + 2) > 0);
+        settle_all();
+        put_back();
+        assert_int_equal(store_connectors(nodes[0].store, "t1", find_revoked, &revoked), 0);
+        assert_int_equal(revoked, 1);
+        nodes[2].bucket.there = nodes[2].bucket.watching = false;
+        assert_int_equal(store_connector_enrol(nodes[0].store, "t1", id, "dc1", NOW + 3), 0);
+        assert_int_equal(store_revoke(nodes[2].store, "t1", id, NOW + 4), 0);
+        settle_all();
+        check_all_hold_the_same();
+        assert_int_equal(store_connectors(nodes[1].store, "t1", find_revoked, &revoked), 0);
+        assert_int_equal(revoked, 1);
+        end_round();
+}
+
 int main(void)
 {
-        const struct CMUnitTest tests[] = {cmocka_unit_test(test_made_again), cmocka_unit_test(test_removed_while_away),
-                                           cmocka_unit_test(test_a_command_beside_the_relay),
-                                           cmocka_unit_test(test_push), cmocka_unit_test(test_whatever_happens)};
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_made_again),     cmocka_unit_test(test_removed_while_away),
+                cmocka_unit_test(test_enrolled_again), cmocka_unit_test(test_a_command_beside_the_relay),
+                cmocka_unit_test(test_push),           cmocka_unit_test(test_whatever_happens)};
 
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
