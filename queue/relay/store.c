@@ -208,6 +208,8 @@ static const char *const texts[Q_COUNT_] = {
         [Q_REMOVED_SINCE] = "SELECT COUNT(*) FROM removed WHERE tenant=? AND kind=? AND word=? AND at<=?",
         [Q_REMOVED_OF] = "SELECT word, at FROM removed WHERE tenant=? AND kind=? ORDER BY at DESC, word",
         [Q_REMOVED_COUNT] = "SELECT COUNT(*) FROM removed WHERE tenant=? AND kind=?",
+        [Q_REMOVED_FLOOR] = "SELECT CASE WHEN COUNT(*)<?3 THEN 0 ELSE MIN(at) END FROM removed WHERE tenant=?1 AND "
+                            "kind=?2",
         [Q_ALL_REMOVED] = "SELECT DISTINCT tenant FROM removed WHERE kind='" REMOVED_GENERATIONS
                           "' AND tenant NOT IN (SELECT name FROM tenant)",
         /* '/' is the character behind '.' */

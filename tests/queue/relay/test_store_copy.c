@@ -630,6 +630,43 @@ static void test_made_again(void **unused)
         end_round();
 }
 
+/* More was removed than a node remembers, one by one; the copy is from before that. */
+static void test_more_than_is_remembered(void **unused)
+{
+        struct store_secret list[STORE_SECRETS_MAX];
+        struct store_tenant t;
+        uint8_t hash[STORE_HASH_LEN];
+        size_t n = 0;
+
+        (void)unused;
+        begin_round(1);
+        assert_int_equal(store_tenant_add(nodes[0].store, "t1", PIN, NOW), 0);
+        assert_int_equal(store_tenant_add(nodes[0].store, "t2", PIN, NOW), 0);
+        new_hash(hash);
+        assert_int_equal(store_secret_add(nodes[0].store, "t1", SECRET_SERVICE, hash, NOW), 0);
+        settle_all();
+        copy(&kept, &servers);
+        nodes[2].bucket.there = nodes[2].bucket.watching = false;
+        for (int i = 1; i <= REMOVED_MAX + 10; i++) {
+                assert_int_equal(store_secret_remove(nodes[0].store, "t1", hash, NOW + i), 1);
+                new_hash(hash);
+                assert_int_equal(store_secret_add(nodes[0].store, "t1", SECRET_SERVICE, hash, NOW + i), 0);
+                assert_int_equal(store_tenant_remove(nodes[0].store, "t2", NOW + i), 0);
+                assert_int_equal(store_tenant_add(nodes[0].store, "t2", PIN, NOW + i), 0);
+        }
+        assert_int_equal(store_roster_put(nodes[0].store, "t2", 7, "roster", NOW), 0);
+        put_back();
+        for (size_t i = 0; i < NODES; i++) {
+                assert_int_equal(store_secrets(nodes[i].store, "t1", list, &n), 0);
+                assert_int_equal(n, 1);
+                assert_memory_equal(list[0].hash, hash, STORE_HASH_LEN);
+                assert_int_equal(store_tenant_get(nodes[i].store, "t2", &t), 0);
+                assert_int_equal(t.since, NOW + REMOVED_MAX + 10);
+                assert_int_equal(store_has_roster(nodes[i].store, "t2"), 1);
+        }
+        end_round();
+}
+
 static void find_revoked(void *arg, const struct store_listed *c)
 {
         *(int *)arg = c->revoked;
@@ -676,10 +713,13 @@ static void test_enrolled_again(void **unused)
 
 int main(void)
 {
-        const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_made_again),     cmocka_unit_test(test_removed_while_away),
-                cmocka_unit_test(test_enrolled_again), cmocka_unit_test(test_a_command_beside_the_relay),
-                cmocka_unit_test(test_push),           cmocka_unit_test(test_whatever_happens)};
+        const struct CMUnitTest tests[] = {cmocka_unit_test(test_made_again),
+                                           cmocka_unit_test(test_removed_while_away),
+                                           cmocka_unit_test(test_enrolled_again),
+                                           cmocka_unit_test(test_more_than_is_remembered),
+                                           cmocka_unit_test(test_a_command_beside_the_relay),
+                                           cmocka_unit_test(test_push),
+                                           cmocka_unit_test(test_whatever_happens)};
 
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
