@@ -4,10 +4,10 @@
  * request's head and the answer are written and read here. A transfer of libcurl's own costs three times as much: it
  * sets up everything anew for each.
  *
- * Invariants: a request is sent once, and from its first byte on the call is in doubt (call->given); a connection waits
- * for the next request only where this one left whole, and its answer came whole and nothing else with it, and is
- * looked at again before it gets one. No callback runs from within https_kept_send: what fails at once is told from the
- * loop.
+ * Invariants: a request is sent once, not begun behind its deadline, and from its first byte on the call is in doubt
+ * (call->given); a connection waits for the next request only where this one left whole, and its answer came whole and
+ * nothing else with it, and is looked at again before it gets one. No callback runs from within https_kept_send: what
+ * fails at once is told from the loop.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -125,10 +125,15 @@ void https_kept_send(struct https_call *call)
         curl_socket_t fd = CURL_SOCKET_BAD;
 
         call->over = false;
+        if (call->deadline && call->deadline <= now) { /* the way there took all the time */
+                loop_timer_at(call->timer, now);
+                return;
+        }
         if (!call->connected &&
             (curl_easy_getinfo(call->easy, CURLINFO_ACTIVESOCKET, &fd) != CURLE_OK || fd == CURL_SOCKET_BAD ||
              loop_io_new(&call->io, call->https->loop->loop, NULL, fd, LOOP_READ, on_ready, call) < 0)) {
                 call->deadline = now; /* nothing was sent */
+                (void)snprintf(call->reason, sizeof(call->reason), "its connection cannot be watched");
         } else {
                 call->connected = true;
                 if (!send_rest(call))
@@ -231,8 +236,10 @@ static void on_timer(void *arg)
 
         if (is_waiting(call))
                 end_waiting(call);
+        else if (call->query)
+                fail(call, call->asked || !call->way.url[0] ? CURLE_COULDNT_RESOLVE_HOST : CURLE_COULDNT_RESOLVE_PROXY);
         else if (!call->connected)
-                fail(call, CURLE_COULDNT_CONNECT);
+                fail(call, call->reason[0] ? CURLE_COULDNT_CONNECT : CURLE_OPERATION_TIMEDOUT);
         else
                 fail(call, call->sent < call->out.len && call->reason[0] ? CURLE_SEND_ERROR : CURLE_OPERATION_TIMEDOUT);
 }

@@ -386,8 +386,19 @@ static int add_addresses(struct https_call *call, const char *host, uint16_t por
         return 0;
 }
 
+/* The time of its names counts, too. */
+static void keep_time(struct https_call *call)
+{
+        const uint64_t now = loop_now(call->https->loop->loop);
+        const long left = call->deadline > now ? (long)(call->deadline - now) : 1;
+
+        if (call->deadline && !loop_is_fake(call->https->loop->loop))
+                (void)curl_easy_setopt(call->easy, CURLOPT_TIMEOUT_MS, left);
+}
+
 static int go(struct https_call *call)
 {
+        keep_time(call);
         if (call->addresses && curl_easy_setopt(call->easy, CURLOPT_RESOLVE, call->addresses) != CURLE_OK)
                 return -ENOMEM;
         return curl_multi_add_handle(call->https->multi, call->easy) == CURLM_OK ? 0 : -ENOMEM;
@@ -479,6 +490,9 @@ int https_start(struct https *https, struct https_call **ret_call, const struct 
                 https_call_free(call);
                 return r;
         }
+        call->deadline = request->timeout_ms ? loop_now(https->loop->loop) + request->timeout_ms : 0;
+        if (call->keeps && call->deadline)
+                loop_timer_at(call->timer, call->deadline);
         if (handlers->on_data)
                 call->inbox.max = INBOX_MAX;
         if (loop_is_fake(https->loop->loop)) { /* libcurl's clock is the real one, whose time means nothing there */

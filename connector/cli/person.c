@@ -79,6 +79,7 @@ static int show(const struct cli *cli, const struct service_store *s)
 static int run(const struct cli *cli, const char *name)
 {
         _cleanup_(service_store_clear) struct service_store s = {0};
+        _cleanup_(buffer_free) struct buffer reference = BUFFER(FOLDER_KEY_MAX);
         struct secret *pass = NULL;
         struct error err = {""};
         char path[FOLDER_PATH_MAX];
@@ -97,14 +98,14 @@ static int run(const struct cli *cli, const char *name)
                 r = name ? service_store_begin(&s, STORE_PERSON, folder(), name, &err)
                          : service_store_open_without_key(&s, STORE_PERSON, folder(), &err);
         if (r == 0 && name)
-                r = folder_key_make(&file, o.uri, &s.key, &err);
-        if (r == 0 && name)
-                r = service_store_finish(&s, &err);
-        secret_free(pass);
+                r = folder_key_make(&file, o.uri, &s.key, &reference, &err);
         if (r == 0)
                 r = service_store_take(&s, &o.given, &err);
         if (r == 0)
-                r = service_store_save(&s, &err);
+                r = name ? service_store_finish(&s, &err) : service_store_save(&s, &err);
+        if (r == 0 && name)
+                r = folder_key_write(&file, s.key, &reference, &err);
+        secret_free(pass);
         return r < 0 ? cli_error(cli, "%s", err.text) : show(cli, &s);
 }
 

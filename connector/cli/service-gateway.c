@@ -1,8 +1,9 @@
 /*
  * `postern service init NAME --gateway`: from an installed gateway to one that runs and waits to be approved.
  *
- * Invariant: all that was given is read and judged before the first file is written, the key is never overwritten, and
- * a gateway.conf that is there stays as it is. Whether the gateway can use all this is for its own start to say.
+ * Invariant: all that was given is read and judged before the first file is written, the key is the last of them and
+ * never overwritten, and a gateway.conf that is there stays as it is. Whether the gateway can use all this is for its
+ * own start to say.
  */
 #include "connector/cli/service-gateway.h"
 
@@ -116,15 +117,7 @@ static int write_all(const char *name, const struct service_settings *given, con
                 kept.ca_file = GATEWAY_SERVICE "/relay-ca.pem";
                 r = write_beside("relay-ca.pem", g->ca.data, g->ca.len, 0644, err);
         }
-        if (r == 0)
-                r = service_store_create(GATEWAY_SERVICE, name, s, err);
-        if (r == 0)
-                r = service_store_take(s, &kept, err);
-        if (r == 0)
-                r = service_store_save(s, err);
-        if (r < 0) /* it was made here, and the next try is not to stumble over a service without settings */
-                (void)unlink(GATEWAY_SERVICE "/service.key");
-        return r;
+        return r < 0 ? r : service_store_create(GATEWAY_SERVICE, name, &kept, s, err);
 }
 
 /* Outcome 1: there was one, which stays. */
@@ -187,9 +180,9 @@ int service_gateway_init(const struct cli *cli, const char *name, const struct s
         if (r == 0)
                 r = read_given(given, &g, &err);
         if (r == 0)
-                r = write_all(name, given, &g, &s, &err);
-        if (r == 0)
                 r = there = write_conf(&err);
+        if (r >= 0)
+                r = write_all(name, given, &g, &s, &err);
         started = r < 0 ? r : start(&err);
         return started < 0 ? cli_error(cli, "%s", err.text) : show(cli, &s, there > 0, started == 0);
 }

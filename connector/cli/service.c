@@ -50,7 +50,7 @@ static int run(const struct cli *cli, const char *dir, const char *name)
 {
         _cleanup_(service_store_clear) struct service_store s = {0};
         struct error err = {""};
-        int r = name ? service_store_create(dir, name, &s, &err) : service_store_open(&s, dir, &err);
+        int r = name ? service_store_create(dir, name, &o.given, &s, &err) : service_store_open(&s, dir, &err);
 
         if (r == -EEXIST)
                 return cli_error(cli,
@@ -58,9 +58,9 @@ static int run(const struct cli *cli, const char *dir, const char *name)
                                  "--service; to give that service its relay and other settings, run: postern service "
                                  "show, with these options",
                                  dir);
-        if (r == 0)
+        if (r == 0 && !name)
                 r = service_store_take(&s, &o.given, &err);
-        if (r == 0)
+        if (r == 0 && !name)
                 r = service_store_save(&s, &err);
         return r < 0 ? cli_error(cli, "%s", err.text) : service_show(cli, &s, "Service", key_kid(s.key));
 }

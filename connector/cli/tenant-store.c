@@ -46,6 +46,7 @@ int tenant_store_create(const char *dir, const struct tenant_new *new, char ret_
 {
         _cleanup_(key_freep) struct key *key = NULL;
         _cleanup_(tenant_store_clear) struct tenant_store s = {0};
+        _cleanup_(buffer_free) struct buffer reference = BUFFER(FOLDER_KEY_MAX);
         char path[FOLDER_PATH_MAX];
         const struct folder_key file = {.path = path, .passphrase = new->passphrase, .ask = prompt_pin};
         int r;
@@ -56,13 +57,15 @@ int tenant_store_create(const char *dir, const struct tenant_new *new, char ret_
         r = folder_make(dir, err);
         folder_path(path, dir, KEY_FILE);
         if (r == 0)
-                r = folder_key_make(&file, new->key_uri, &key, err);
+                r = folder_key_make(&file, new->key_uri, &key, &reference, err);
         if (r < 0)
                 return r;
         if (text_set(&s.dir, dir) < 0 || text_set(&s.tenant, new->tenant) < 0)
                 return error_fail(err, -ENOMEM, "out of memory");
         memcpy(s.pin, key_pin(key), sizeof(s.pin));
         r = write_meta(&s, err);
+        if (r == 0)
+                r = folder_key_write(&file, key, &reference, err);
         if (r == 0)
                 memcpy(ret_pin, s.pin, sizeof(s.pin));
         return r;

@@ -1,8 +1,8 @@
 /*
  * The file of acts that wait for the ledger.
  *
- * Invariant: a line is there whole or not at all, and goes only once it was taken over: both ends lock the file. It has
- * a bound: what does not fit any more is said by the command that did it.
+ * Invariant: a line is there whole or not at all, and goes once it was taken over, each by itself: both ends lock the
+ * file. It has a bound: what does not fit any more is said by the command that did it.
  */
 #include "connector/frames/acts.h"
 
@@ -24,6 +24,7 @@
 #define FILE_ACTS "acts"
 #define ACTS_MAX (256 * 1024)
 #define LINE_MAX_BYTES 4096
+#define TAKEN '#' /* in the place of the brace with which a line begins, until all are taken over */
 
 static int open_acts(const char *state_dir, int flags)
 {
@@ -109,7 +110,9 @@ int acts_each(const char *state_dir, acts_fn *fn, void *arg)
                 save = strchr(line, '\n');
                 if (save)
                         *save++ = '\0';
-                r = fn(arg, line);
+                r = *line == TAKEN ? 0 : fn(arg, line);
+                if (r == 0 && pwrite(fd, (const char[]){TAKEN}, 1, line - text.data) != 1)
+                        r = -errno;
         }
         return r < 0 ? r : ftruncate(fd, 0) < 0 ? -errno : 0;
 }

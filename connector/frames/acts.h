@@ -16,7 +16,8 @@ int acts_note(const char *state_dir, const char *name, const char *detail, struc
 
 /* A line: {"at","act","detail","uid"} and, where it is known, "login_uid". 0: it is taken over. */
 typedef int acts_fn(void *arg, const char *line);
-/* Each line that is noted; when all were taken over there are none any more. 0; -errno of fn, or of the file. */
+/* Each line that is noted, until fn fails; those that were taken over do not come again. 0; -errno of fn, or of the
+ * file. */
 int acts_each(const char *state_dir, acts_fn *fn, void *arg);
 /* Who logged in, as the kernel keeps it; -1: nobody did. */
 int64_t acts_login_uid(void);

@@ -11,36 +11,38 @@
 #include "base/core/text.h"
 #include "connector/person/hardware.h"
 
-#define KEY_TEXT_MAX 16384
-
-/* A key in a token or TPM; the file gets what names it. */
-static int make_in_hardware(const struct folder_key *file, const char *uri, struct key **ret_key, struct error *err)
+/* In a token or TPM; the file gets what names it. */
+static int make_in_hardware(const struct folder_key *file, const char *uri, struct key **ret_key,
+                            struct buffer *reference, struct error *err)
 {
-        _cleanup_(buffer_free) struct buffer text = BUFFER(KEY_TEXT_MAX);
         const struct hardware_request request = {.reference = uri, .make = true, .ask = file->ask};
-        int r;
 
-        if (!hardware_named(uri))
-                return error_fail(err, -EINVAL,
-                                  "%s names no key in hardware: it begins neither with pkcs11: nor with tpm2: "
-                                  "nor with handle:",
-                                  uri);
-        if (access(file->path, F_OK) == 0)
-                return error_fail(err, -EEXIST, "%s: exists already; a key file is never overwritten", file->path);
-        r = hardware_key(&request, ret_key, &text, err);
-        return r < 0 ? r : file_write_atomic(file->path, text.data, text.len, 0600, err);
+        return hardware_named(uri)
+                       ? hardware_key(&request, ret_key, reference, err)
+                       : error_fail(err, -EINVAL,
+                                    "%s names no key in hardware: it begins neither with pkcs11: nor with tpm2: "
+                                    "nor with handle:",
+                                    uri);
 }
 
-int folder_key_make(const struct folder_key *file, const char *uri, struct key **ret_key, struct error *err)
+int folder_key_make(const struct folder_key *file, const char *uri, struct key **ret_key, struct buffer *reference,
+                    struct error *err)
 {
-        int r = uri ? make_in_hardware(file, uri, ret_key, err) : key_generate(ret_key, err);
+        if (access(file->path, F_OK) == 0)
+                return error_fail(err, -EEXIST, "%s: exists already; a key file is never overwritten", file->path);
+        return uri ? make_in_hardware(file, uri, ret_key, reference, err) : key_generate(ret_key, err);
+}
 
-        return r < 0 || uri ? r : key_write(*ret_key, file->path, file->passphrase, err);
+int folder_key_write(const struct folder_key *file, const struct key *key, const struct buffer *reference,
+                     struct error *err)
+{
+        return reference->len ? file_write_atomic(file->path, reference->data, reference->len, 0600, err)
+                              : key_write(key, file->path, file->passphrase, err);
 }
 
 int folder_key_read(const struct folder_key *file, struct key **ret_key, struct error *err)
 {
-        _cleanup_(buffer_free) struct buffer text = BUFFER_SECRET(KEY_TEXT_MAX);
+        _cleanup_(buffer_free) struct buffer text = BUFFER_SECRET(FOLDER_KEY_MAX);
         struct hardware_request request = {.ask = file->ask};
         int r = file_read(&text, file->path, err);
 

@@ -1,8 +1,8 @@
 /*
  * A sign-in service's folder, or a person's, on disk.
  *
- * Invariant: the private key is written once (0600) and never overwritten; service.pub.json and person.pub.json hold
- * nothing secret.
+ * Invariant: the private key is written once (0600), after all else that its folder gets, and never overwritten;
+ * service.pub.json and person.pub.json hold nothing secret.
  */
 #include "connector/person/service-store.h"
 
@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "certs/jose/jose.h"
 #include "base/core/admin-text.h"
@@ -168,19 +169,24 @@ int service_store_finish(const struct service_store *s, struct error *err)
         return r < 0 ? r : service_store_save(s, err);
 }
 
-int service_store_create(const char *dir, const char *name, struct service_store *ret_s, struct error *err)
+int service_store_create(const char *dir, const char *name, const struct service_settings *given,
+                         struct service_store *ret_s, struct error *err)
 {
         _cleanup_(service_store_clear) struct service_store s = {0};
         char path[FOLDER_PATH_MAX];
         int r = service_store_begin(&s, STORE_SERVICE, dir, name, err);
 
         folder_path(path, dir, kinds[STORE_SERVICE].key);
+        if (r == 0 && access(path, F_OK) == 0)
+                r = error_fail(err, -EEXIST, "%s: exists already; a key file is never overwritten", path);
         if (r == 0)
                 r = key_generate(&s.key, err);
         if (r == 0)
-                r = key_write(s.key, path, NULL, err);
+                r = service_store_take(&s, given, err);
         if (r == 0)
                 r = service_store_finish(&s, err);
+        if (r == 0)
+                r = key_write(s.key, path, NULL, err);
         if (r < 0)
                 return r;
         *ret_s = s;

@@ -26,12 +26,15 @@ struct service_store {
         size_t n_distrusted;
 };
 
-/* Makes folder, key and files. -EEXIST where a key is there already. */
-int service_store_create(const char *dir, const char *name, struct service_store *ret_s, struct error *err);
+/* Makes folder, files and, last, the key: where something fails before, it can be made again. given: what to remember.
+ * -EEXIST where a key is there already; nothing is written then. */
+struct service_settings;
+int service_store_create(const char *dir, const char *name, const struct service_settings *given,
+                         struct service_store *ret_s, struct error *err);
 int service_store_open(struct service_store *ret_s, const char *dir, struct error *err);
 
 /* What a person's folder has in common with a service's (everywhere.c): its files; a new one, in s, whose key is then
- * made and put there; writing what goes with the key; and reading all but the key. */
+ * made and put there; writing what goes with the key, before the key's own file; and reading all but the key. */
 enum store_file { STORE_FILE_KEY, STORE_FILE_PUBLIC, STORE_FILE_META };
 const char *service_store_file(enum store_kind kind, enum store_file file);
 int service_store_begin(struct service_store *s, enum store_kind kind, const char *dir, const char *name,

@@ -20,8 +20,9 @@
 #define GATEWAY_FILE_TLS_KEY "tls-key"
 #define GATEWAY_FILE_CLIENT_CA "client-ca"
 #define GATEWAY_FILE_APP "application "      /* and its name: its secret */
-#define GATEWAY_FILE_EVENTS_KEY "events-key" /* by which names become pseudonyms; made where it is empty */
-#define GATEWAY_FILE_LISTEN "listen "        /* and its number in the configuration: a socket that listens */
+#define GATEWAY_FILE_EVENTS_KEY "events-key" /* by which names become pseudonyms */
+#define GATEWAY_EVENTS_KEY_LEN 32
+#define GATEWAY_FILE_LISTEN "listen " /* and its number in the configuration: a socket that listens */
 
 struct service {
         char id[ID_MAX + 1];

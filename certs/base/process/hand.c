@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
@@ -60,13 +59,14 @@ int hand_open(const char *path, enum hand_kind kind, struct error *err)
 
 int hand_lock(const char *path, int *ret_fd, struct error *err)
 {
+        const struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
         _cleanup_(closep) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
         if (fd < 0)
                 return error_fail(err, -errno, "%s: %s", path, strerror(errno));
-        if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-                return error_fail(err, errno == EWOULDBLOCK ? -EBUSY : -errno, "%s: %s", path,
-                                  errno == EWOULDBLOCK ? "another process has it locked" : strerror(errno));
+        if (fcntl(fd, F_OFD_SETLK, &whole) < 0)
+                return error_fail(err, errno == EAGAIN ? -EBUSY : -errno, "%s: %s", path,
+                                  errno == EAGAIN ? "another process has it locked" : strerror(errno));
         if (ftruncate(fd, 0) < 0 || dprintf(fd, "%d\n", (int)getpid()) < 0) /* a full disk keeps nobody from a start */
                 log_warning("lock.no_pid", KV_S("path", path), KV_S("why", strerror(errno)));
         *ret_fd = steal_fd(&fd);
@@ -75,9 +75,10 @@ int hand_lock(const char *path, int *ret_fd, struct error *err)
 
 bool hand_locked(const char *path)
 {
+        struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
         _cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
-        return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+        return fd >= 0 && fcntl(fd, F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
 }
 
 int hand_memfd(const char *name, const void *bytes, size_t n, struct error *err)

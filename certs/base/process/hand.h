@@ -22,7 +22,7 @@ int hand_open(const char *path, enum hand_kind kind, struct error *err);
 /* Locks the file, made where it is missing, for as long as *ret_fd is open, and writes this process's pid into it, if
  * it can: without that the lock holds all the same. -EBUSY: another process has it. -errno with err. */
 int hand_lock(const char *path, int *ret_fd, struct error *err);
-/* Whether some process has it locked so. */
+/* Whether some process has it locked so. Takes no lock to find out, so that who looks stands in nobody's way. */
 bool hand_locked(const char *path);
 /* A sealed memfd with these bytes, at offset 0. -errno with err. */
 int hand_memfd(const char *name, const void *bytes, size_t n, struct error *err);

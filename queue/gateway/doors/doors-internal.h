@@ -18,8 +18,6 @@
 #include "queue/gateway/service.h"
 #include "validate/types/words.h"
 
-#define EVENTS_KEY_LEN 32
-
 struct inquiry;
 struct tally;
 TAILQ_HEAD(inquiry_list, inquiry);
@@ -51,7 +49,8 @@ struct doors {
         EVP_MAC_CTX *mark; /* tells identical questions that are under way at once; of no use later */
         struct events_ways *events;
         char events_warning[256];
-        uint8_t events_key[EVENTS_KEY_LEN]; /* by which names become pseudonyms */
+        uint8_t events_key[GATEWAY_EVENTS_KEY_LEN]; /* by which names become pseudonyms */
+        bool has_events_key;
         struct {
                 uint64_t second;         /* of the loop's clock */
                 unsigned told, left_out; /* in it; since a record told of any */
@@ -89,8 +88,8 @@ struct doors_asked {
 };
 /* 0 or -ENOMEM. Confined processes may call it. */
 int doors_events_new(struct doors *d);
-/* GATEWAY_FILE_EVENTS_KEY: reads it; makes it where it is empty. 0, or -EBADMSG. */
-int doors_events_key(struct doors *d, int fd);
+/* GATEWAY_FILE_EVENTS_KEY: reads it. Without it doors_events_new makes one for this start. */
+void doors_events_key(struct doors *d, int fd);
 void doors_events_answer(struct doors *d, const struct doors_asked *q, const struct door_answer *a);
 /* What is wrong with where records go, or "". Borrowed, until the next call. */
 const char *doors_events_warning(struct doors *d);

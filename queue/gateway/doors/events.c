@@ -33,17 +33,14 @@ int doors_events_new(struct doors *d)
                                                   .instance = "doors",
                                                   .paths = {c->events_file, c->events_socket, c->traces_file}};
 
+        if (!d->has_events_key && RAND_bytes(d->events_key, sizeof(d->events_key)) != 1)
+                return -EIO;
         return events_ways_new(&d->events, &config);
 }
 
-int doors_events_key(struct doors *d, int fd)
+void doors_events_key(struct doors *d, int fd)
 {
-        const ssize_t n = pread(fd, d->events_key, sizeof(d->events_key), 0);
-
-        if (n == 0 && RAND_bytes(d->events_key, sizeof(d->events_key)) == 1 &&
-            pwrite(fd, d->events_key, sizeof(d->events_key), 0) == (ssize_t)sizeof(d->events_key))
-                return 0;
-        return n == (ssize_t)sizeof(d->events_key) ? 0 : -EBADMSG;
+        d->has_events_key = pread(fd, d->events_key, sizeof(d->events_key), 0) == (ssize_t)sizeof(d->events_key);
 }
 
 static void begin(const struct doors *d, struct events_record *r, const char *kind, const char *sentence)

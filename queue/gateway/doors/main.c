@@ -113,17 +113,14 @@ static int on_file(void *arg, const char *name, int received, struct error *err)
 {
         _cleanup_(closep) int fd = received;
         struct doors *d = arg;
-        int r = strcmp(name, GATEWAY_FILE_EVENTS_KEY) == 0 ? doors_events_key(d, fd) : 0;
 
-        if (r < 0)
-                return error_fail(err, r, GATEWAY_FILE_EVENTS_KEY " of state_dir is not %d bytes long: remove it",
-                                  EVENTS_KEY_LEN);
+        if (strcmp(name, GATEWAY_FILE_EVENTS_KEY) == 0)
+                doors_events_key(d, fd);
         if (events_ways_open(d->events, name, fd)) {
                 (void)steal_fd(&fd);
                 return 0;
         }
-        r = doors_tls_take(d, name, fd, err);
-
+        int r = doors_tls_take(d, name, fd, err);
         for (size_t i = 0; r == 0 && i < DOORS_N; i++)
                 r = list[i]->take(d, name, fd, err);
         return r < 0 ? r : 0;

@@ -1,15 +1,18 @@
 /*
  * The files of the gateway: judged and opened here, read by the process they belong to. Key bytes do not pass through
- * the supervisor's memory.
+ * the supervisor's memory, but for those of the events-key, which is made here.
  */
 #include <errno.h>
 #include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/core/cleanup.h"
+#include "base/core/log.h"
 #include "base/process/hand.h"
 #include "queue/gateway/supervisor/supervisor.h"
 
@@ -130,10 +133,39 @@ static int hand_link(struct handing *h)
         return r < 0 || !ca ? r : hand_path(h, GATEWAY_FILE_CA, ca, HAND_PUBLIC);
 }
 
+static int make_events_key(const char *path, struct error *err)
+{
+        uint8_t key[GATEWAY_EVENTS_KEY_LEN];
+        int r = getrandom(key, sizeof(key), 0) == (ssize_t)sizeof(key) ? 0 : -EIO;
+
+        r = r < 0 ? error_fail(err, r, "no random numbers") : file_write_atomic(path, key, sizeof(key), 0600, err);
+        explicit_bzero(key, sizeof(key));
+        return r;
+}
+
+/* The key of pseudonyms, made where there is none, or half of one. Records keep nobody from signing in: without it the
+ * doors make one that lasts until their end. */
+static void hand_events_key(struct handing *h)
+{
+        char path[PATH_MAX];
+        struct stat st;
+        struct error err = {""};
+        int r = in_state(h->config, GATEWAY_FILE_EVENTS_KEY, path, &err);
+
+        if (r == 0 && (stat(path, &st) < 0 ? errno == ENOENT : st.st_size < GATEWAY_EVENTS_KEY_LEN))
+                r = make_events_key(path, &err);
+        struct handing for_doors = *h;
+        for_doors.err = &err;
+        if (r == 0)
+                r = hand_path(&for_doors, GATEWAY_FILE_EVENTS_KEY, path, HAND_PRIVATE);
+        if (r < 0)
+                log_warning("events.no_key", KV_S("why", err.text));
+}
+
 static int hand_doors(struct handing *h)
 {
         const struct gateway_config *c = h->config;
-        char name[CONTROL_NAME_MAX], path[PATH_MAX] = "";
+        char name[CONTROL_NAME_MAX];
         int r = 0;
 
         if (c->certificate)
@@ -143,9 +175,7 @@ static int hand_doors(struct handing *h)
         if (r == 0 && c->client_ca)
                 r = hand_pem(h, GATEWAY_FILE_CLIENT_CA, c->client_ca, HAND_PUBLIC);
         if (r == 0 && h->sockets && (c->events_file || c->events_socket))
-                r = in_state(c, GATEWAY_FILE_EVENTS_KEY, path, h->err);
-        if (r == 0 && path[0])
-                r = hand_path(h, GATEWAY_FILE_EVENTS_KEY, path, HAND_STATE);
+                hand_events_key(h);
         for (size_t i = 0; r == 0 && i < c->n_apps; i++) {
                 if (!c->apps[i].secret_file)
                         continue;

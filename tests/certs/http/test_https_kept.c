@@ -95,7 +95,7 @@ static void ask(struct world *w, const char *path, uint32_t timeout_ms)
         assert_null(w->call);
 }
 
-static int begin(void **state)
+static int begin_by(void **state, int make_loop(struct loop **))
 {
         struct world *w = calloc(1, sizeof(*w));
         struct error err = {""};
@@ -103,13 +103,23 @@ static int begin(void **state)
         assert_non_null(w);
         authority_begin(&w->ca);
         tls_server_start(&w->server, &w->ca, TLS_GOOD);
-        assert_int_equal(loop_new(&w->loop), 0);
+        assert_int_equal(make_loop(&w->loop), 0);
         assert_int_equal(loop_timer_new(&w->patience, w->loop, NULL, on_patience_end, w), 0);
         assert_int_equal(dns_new(&w->dns, w->loop, &err), 0);
         assert_int_equal(https_new(&w->https, &(struct https_config){.ca_file = w->ca.ca_file, .proxy = ""}, &err), 0);
         assert_int_equal(https_on_loop(w->https, w->loop, w->dns, &err), 0);
         *state = w;
         return 0;
+}
+
+static int begin(void **state)
+{
+        return begin_by(state, loop_new);
+}
+
+static int begin_fake(void **state)
+{
+        return begin_by(state, loop_new_fake);
 }
 
 static int end(void **state)
@@ -213,6 +223,28 @@ static void test_cancelled(void **state)
         assert_int_equal(w->status, 200);
 }
 
+static void await_answer(struct world *w, const char *path, uint32_t timeout_ms, uint64_t passed_ms)
+{
+        const unsigned before = w->n;
+
+        assert_int_equal(start(w, path, timeout_ms, "X: y"), 0);
+        loop_fake_advance(w->loop, passed_ms);
+        while (w->n == before)
+                loop_run_once(w->loop);
+}
+
+/* Its time is over before there is a connection: nobody would take the answer, so nobody gets the question. */
+static void test_too_late_to_send(void **state)
+{
+        struct world *w = *state;
+
+        await_answer(w, "/vanish", 1000, 1000);
+        assert_int_equal(w->failure, -ECONNREFUSED);
+        assert_non_null(strstr(w->why, "no connection in time"));
+        await_answer(w, "/vanished", 1000, 999);
+        assert_string_equal(w->body, "0");
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -221,6 +253,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_answered_early, begin, end),
                 cmocka_unit_test_setup_teardown(test_dead_connections, begin, end),
                 cmocka_unit_test_setup_teardown(test_cancelled, begin, end),
+                cmocka_unit_test_setup_teardown(test_too_late_to_send, begin_fake, end),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

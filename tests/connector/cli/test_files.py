@@ -1,6 +1,7 @@
 """What the command line writes: modes, symbolic links, folders of others, JSON. No relay is needed."""
 import json
 import os
+import resource
 import stat
 import subprocess
 import sys
@@ -95,6 +96,41 @@ class Files(unittest.TestCase):
         self.assertIn('never overwritten', self.init_tenant(code=1))
         with open(os.path.join(self.dir, 'tenant.key'), encoding='ascii') as f:
             self.assertEqual(f.read(), key)
+
+    def test_a_disk_that_fills_up_leaves_no_key(self):
+        """What goes with a key is longer than the key, and finds no room: the next try begins anew."""
+        def no_room():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (245, 245))
+        for number, words in enumerate((['service', 'init', 'portal', '--service'], ['person', 'init', 'anna', '--no-passphrase', '--person'])):
+            folder = os.path.join(self.folder.name, f'full {number}')
+            done = subprocess.run([POSTERN, *words, folder, '--relay', 'https://relay.example'], capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                                  preexec_fn=no_room, restore_signals=False, timeout=300)
+            self.assertEqual((done.returncode, 'File too large' in done.stderr), (1, True), done.stderr)
+            self.assertFalse([name for name in os.listdir(folder) if name.endswith('.key')])
+            self.postern(*words, folder, '--relay', 'https://relay.example')
+            self.postern(*words[:1], 'show', *words[-1:], folder)
+
+    @unittest.skipUnless(os.geteuid() == 0, 'file systems are mounted by root alone')
+    def test_a_gateway_is_made_once_there_is_room(self):
+        """Whichever file a full disk stops at, the same command goes on when there is room."""
+        with open(os.path.join(self.folder.name, 'secret'), 'w', encoding='ascii') as f:
+            f.write('s' * 43 + '\n')
+        make = f'{POSTERN} service init portal --gateway --relay https://relay.example --tenant contoso --pin {"A" * 43} --secret-file {f.name}'
+        done = subprocess.run(['unshare', '--mount', '--propagation', 'private', 'sh', '-c', f'''set -e
+            mount -t tmpfs none /run
+            mount -t tmpfs none /etc
+            mkdir /etc/postern-gateway
+            for pages in 1 2 3 4 5 6 7 8; do
+                mount -t tmpfs -o size=$((pages * 4))k none /etc/postern-gateway
+                if {make} 2>&1; then echo made; break; fi
+                mount -o remount,size=1m /etc/postern-gateway
+                {make} >/dev/null
+                test -s /etc/postern-gateway/gateway.conf -a -s /etc/postern-gateway/service/service.json
+                umount /etc/postern-gateway
+            done'''], capture_output=True, text=True, timeout=300)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertTrue(done.stdout.endswith('made\n'), done.stdout)
+        self.assertGreaterEqual(done.stdout.count('No space left on device'), 4, done.stdout)
 
     def test_symlink_is_not_followed(self):
         victim = os.path.join(self.folder.name, 'victim')

@@ -81,6 +81,49 @@ class Records(unittest.TestCase):
                 self.assertEqual(told['pseudonym'] == pseudonym, user == 'ok@sandbox.invalid')
 
 
+    @unittest.skipUnless(os.geteuid() == 0, 'a file system that is full is mounted by root alone')
+    def test_a_full_disk_keeps_nobody_from_signing_in(self):
+        """The key of the pseudonyms cannot be stored: a warning, and records by one that lasts. With room it is kept, and half of one counts as none."""
+        top = tempfile.TemporaryDirectory(prefix='postern-full-')
+        self.addCleanup(top.cleanup)
+        os.chmod(top.name, 0o755)
+        site = Sandbox(top.name)
+        self.addCleanup(site.close)
+        gateway = Gateway(site, settings=f'sandbox = yes\nevents_file = {top.name}/events.jsonl\n')
+        state = f'{gateway.dir}/state'
+        subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=4k,mode=700', 'none', state], check=True)
+        self.addCleanup(subprocess.run, ['umount', state], check=True)
+        with open(f'{state}/filling', 'wb') as f:
+            f.write(bytes(4096))
+        size = []
+
+        def pseudonym():
+            gateway.start()
+            answer = gateway.sign_in('ok@sandbox.invalid', 'sandbox')
+            self.assertEqual(answer['verdict'], 'accepted')
+
+            def found():
+                if not os.path.exists(f'{top.name}/events.jsonl'):
+                    return None
+                with open(f'{top.name}/events.jsonl', encoding='utf-8') as f:
+                    return [r['pseudonym'] for r in map(json.loads, f.read().splitlines()) if r.get('id') == answer['id']]
+            told = wait_for('the record', found)[0]
+            gateway.stop()
+            os.unlink(gateway.ready_file)
+            size.append(os.path.getsize(f'{state}/events-key') if os.path.exists(f'{state}/events-key') else 0)
+            return told
+        without = pseudonym()
+        with open(gateway.log, encoding='utf-8') as f:
+            self.assertRegex(f.read(), 'events.no_key .*No space left')
+        os.unlink(f'{state}/filling')
+        subprocess.run(['mount', '-o', 'remount,size=64k', state], check=True)
+        first = pseudonym()
+        self.assertEqual(pseudonym(), first)
+        os.truncate(f'{state}/events-key', 16)
+        other = pseudonym()
+        self.assertEqual((size, len({without, first, other})), ([0, 32, 32, 32], 3))
+
+
 class Doors(unittest.TestCase):
     @classmethod
     def setUpClass(cls):

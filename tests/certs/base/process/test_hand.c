@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include "base/process/hand.h"
@@ -71,12 +72,45 @@ static void test_lock_on_a_full_disk(void **state)
         assert_child_ok(a_full_disk_locks);
 }
 
+/* Whoever looks whether it is locked stands in nobody's way, however often. */
+static int looks_keep_nobody_out(void)
+{
+        char folder[] = "/tmp/postern-hand-XXXXXX", path[64];
+        struct error err = {""};
+        unsigned refused = 0;
+        int fd = -1;
+
+        child_check(mkdtemp(folder) != NULL);
+        (void)snprintf(path, sizeof path, "%s/lock", folder);
+        child_check(hand_lock(path, &fd, &err) == 0 && close(fd) == 0);
+        const pid_t looking = fork();
+        if (looking == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0)
+                for (;;)
+                        (void)hand_locked(path);
+        for (int i = 0; i < 2000 && !refused; i++) {
+                refused = hand_lock(path, &fd, &err) < 0;
+                if (!refused)
+                        (void)close(fd);
+        }
+        child_check(kill(looking, SIGKILL) == 0 && waitpid(looking, NULL, 0) == looking);
+        child_check(unlink(path) == 0 && rmdir(folder) == 0);
+        child_check(refused == 0);
+        return 0;
+}
+
+static void test_looks(void **state)
+{
+        (void)state;
+        assert_child_ok(looks_keep_nobody_out);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_whole_and_sealed),
                 cmocka_unit_test(test_cut_off),
                 cmocka_unit_test(test_lock_on_a_full_disk),
+                cmocka_unit_test(test_looks),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
