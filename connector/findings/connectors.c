@@ -14,42 +14,12 @@
 #include "connector/findings/facts.h"
 #include "connector/findings/health.h"
 
-/* What is not UTF-8 is no text of JSON. */
-static json_t *__attribute__((format(printf, 1, 0))) text_of(const char *fmt, va_list ap)
-{
-        json_t *text = json_vsprintf(fmt, ap);
-
-        return text ? text : json_string("(not valid text)");
-}
-
 /* ---- how each is ---- */
-
-/* What the relay sees of the connector; NULL: nothing. */
-static const json_t *seen_by_relay(const json_t *all, const char *id)
-{
-        const json_t *c;
-        size_t i;
-
-        json_array_foreach (json_object_get(all, "relay"), i, c)
-                if (strcmp(fact_text(c, "id"), id) == 0)
-                        return c;
-        return NULL;
-}
-
-static void __attribute__((format(printf, 3, 4))) row(json_t *rows, const char *label, const char *fmt, ...)
-{
-        va_list ap;
-
-        va_start(ap, fmt);
-        (void)json_array_append_new(rows, json_pack("{s:s, s:o}", "label", label, "text", text_of(fmt, ap)));
-        va_end(ap);
-}
 
 /* The version by its own word, else as the relay heard it. */
 static void put_link(json_t *rows, const json_t *relay, const json_t *answer)
 {
-        const json_t *supervisor = json_object_get(json_object_get(answer, "parts"), "process:supervisor");
-        const char *told = fact_text(json_object_get(supervisor, "value"), "version"),
+        const char *told = fact_text(fact_part(json_object_get(answer, "parts"), "process:supervisor"), "version"),
                    *version = told[0] ? told : fact_text(relay, "version");
         char since[32], until[32];
 
@@ -57,24 +27,23 @@ static void put_link(json_t *rows, const json_t *relay, const json_t *answer)
                 return;
         fact_time(fact_number(relay, "since", 0), since, sizeof(since));
         fact_time(fact_number(relay, "certificate_not_after", 0), until, sizeof(until));
-        row(rows, "link", "since %s, %s%s", since, told[0] ? "version " : "",
-            version[0] ? version : "version not told");
-        row(rows, "certificate", "valid until %s", until);
+        fact_row(rows, "link", "since %s, %s%s", since, told[0] ? "version " : "",
+                 version[0] ? version : "version not told");
+        fact_row(rows, "certificate", "valid until %s", until);
 }
 
 /* A person of some of its domains is told no load of the whole, and counts of these alone. */
 static void put_load(json_t *rows, const json_t *answer)
 {
         const json_t *parts = json_object_get(answer, "parts"), *counts = json_object_get(answer, "counts");
-        const long long in_flight =
-                fact_number(json_object_get(json_object_get(parts, "validator"), "value"), "in_flight", -1);
+        const long long in_flight = fact_number(fact_part(parts, "validator"), "in_flight", -1);
         char now[48] = "";
 
         if (in_flight >= 0)
                 (void)snprintf(now, sizeof(now), "%lld in flight; ", in_flight);
-        row(rows, "load", "%ssince its start %lld accepted, %lld refused, %lld unavailable", now,
-            fact_number(counts, "accepted", 0), fact_number(counts, "refused", 0),
-            fact_number(counts, "unavailable", 0));
+        fact_row(rows, "load", "%ssince its start %lld accepted, %lld refused, %lld unavailable", now,
+                 fact_number(counts, "accepted", 0), fact_number(counts, "refused", 0),
+                 fact_number(counts, "unavailable", 0));
 }
 
 static void put_dcs(json_t *rows, const json_t *answer)
@@ -87,14 +56,19 @@ static void put_dcs(json_t *rows, const json_t *answer)
                 const char *reason = fact_text(dc, "reason");
 
                 if (strncmp(name, "dc:", 3) == 0)
-                        row(rows, "DC", "%s  %s  %lld ms%s%s", fact_text(dc, "host"), fact_text(dc, "state"),
-                            fact_number(dc, "ms", 0), reason[0] ? "  " : "", reason);
+                        fact_row(rows, "DC", "%s  %s  %lld ms%s%s", fact_text(dc, "host"), fact_text(dc, "state"),
+                                 fact_number(dc, "ms", 0), reason[0] ? "  " : "", reason);
         }
 }
 
 static json_t *tell(const json_t *all, const json_t *c)
 {
-        const json_t *relay = seen_by_relay(all, fact_text(c, "id")), *answer = json_object_get(c, "answer");
+        const json_t *relay = NULL, *seen, *answer = json_object_get(c, "answer"); /* relay: what it sees of c */
+        size_t i;
+
+        json_array_foreach (json_object_get(all, "relay"), i, seen)
+                if (!relay && strcmp(fact_text(seen, "id"), fact_text(c, "id")) == 0)
+                        relay = seen;
         const bool ready = json_is_true(json_object_get(relay, "ready")) || (answer && !json_object_get(all, "relay"));
         json_t *rows = json_array(), *findings = answer ? health_findings(answer) : json_array();
 
@@ -103,7 +77,7 @@ static json_t *tell(const json_t *all, const json_t *c)
                 put_load(rows, answer);
                 put_dcs(rows, answer);
         } else {
-                row(rows, fact_text(c, "state"), "%s", fact_text(c, "why"));
+                fact_row(rows, fact_text(c, "state"), "%s", fact_text(c, "why"));
         }
         return json_pack("{s:s, s:s, s:b, s:b, s:s, s:o, s:o}", "name", fact_text(c, "name"), "id", fact_text(c, "id"),
                          "ready", ready, "well", ready && answer, "state",
@@ -145,8 +119,9 @@ static void __attribute__((format(printf, 2, 3))) say(json_t *list, const char *
         va_list ap;
 
         va_start(ap, fmt);
-        (void)json_array_append_new(list, text_of(fmt, ap));
+        json_t *text = json_vsprintf(fmt, ap);
         va_end(ap);
+        (void)json_array_append_new(list, text ? text : json_string("(not valid text)"));
 }
 
 json_t *connectors_missing(const json_t *answer)

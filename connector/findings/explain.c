@@ -20,28 +20,11 @@
 
 #define OTHERS_MAX 500
 
-static void put(json_t *object, const char *key, const char *text)
-{
-        if (text && text[0])
-                (void)json_object_set_new(object, key, json_string(text));
-}
-
 static const char *declined_text(const char *why)
 {
         const char *text = fact_decline(why);
 
         return text ? text : "the connector could not take it";
-}
-
-static const char *delivery_text(const char *state)
-{
-        if (strcmp(state, "confirmed") == 0)
-                return "the relay confirmed it; the sign-in service has the answer";
-        if (strcmp(state, "late") == 0)
-                return "it came too late: the sign-in service had given up waiting";
-        if (strcmp(state, "lost") == 0)
-                return "it never reached the relay; the user saw a failure";
-        return state[0] ? state : "not confirmed by the relay (yet)";
 }
 
 /* Over LDAP a DC gives one answer for a wrong password and for a name that it doesn't know. */
@@ -121,11 +104,6 @@ static const char *no_dc_text(const char *reason)
                                        : "no domain controller was asked";
 }
 
-static const char *method_name(const char *method)
-{
-        return strcmp(method, "krb5") == 0 ? "Kerberos" : strcmp(method, "ldap") == 0 ? "LDAP" : "";
-}
-
 /* ---- the hops ---- */
 
 static void hop(json_t *hops, long long ms, const char *text)
@@ -140,8 +118,10 @@ static void note(json_t *hops, const char *text)
 
 static void answer_hop(json_t *hops, const json_t *r)
 {
-        const char *dc = fact_text(r, "dc"), *method = method_name(fact_text(r, "method")),
-                   *failure = dc_failure_text(fact_text(r, "reason"));
+        const char *id = fact_text(r, "method"), *method = strcmp(id, "krb5") == 0   ? "Kerberos"
+                                                           : strcmp(id, "ldap") == 0 ? "LDAP"
+                                                                                     : "";
+        const char *dc = fact_text(r, "dc"), *failure = dc_failure_text(fact_text(r, "reason"));
         const long long ms = fact_number(r, "ms_dc", 0);
         char text[512];
 
@@ -174,12 +154,19 @@ static void declined_hops(json_t *hops, const json_t *r)
 
 static void decided_hops(json_t *hops, const json_t *r)
 {
+        const char *state = fact_text(r, "delivery");
+        const char *delivery =
+                strcmp(state, "confirmed") == 0 ? "the relay confirmed it; the sign-in service has the answer"
+                : strcmp(state, "late") == 0    ? "it came too late: the sign-in service had given up waiting"
+                : strcmp(state, "lost") == 0    ? "it never reached the relay; the user saw a failure"
+                : state[0]                      ? state
+                                                : "not confirmed by the relay (yet)";
         char text[300];
 
         hop(hops, fact_number(r, "ms_opened", 0), "opened; service, signature and age checked");
         answer_hop(hops, r);
         hop(hops, fact_number(r, "ms_total", 0), "verdict signed and handed to the link");
-        (void)snprintf(text, sizeof(text), "delivery: %s", delivery_text(fact_text(r, "delivery")));
+        (void)snprintf(text, sizeof(text), "delivery: %s", delivery);
         note(hops, text);
 }
 
@@ -219,7 +206,7 @@ static void put_joined(json_t *object, const char *key, const json_t *r, const c
         for (; *members; members++)
                 if (fact_text(r, *members)[0])
                         (void)buffer_printf(&text, "%s%s", text.len ? " " : "", fact_text(r, *members));
-        put(object, key, text.data);
+        fact_put(object, key, text.data);
 }
 
 /* Of a second attempt, whose first one may be known elsewhere only. */
@@ -235,7 +222,7 @@ static void put_attempt(json_t *object, const char *id)
                 "the second of sign-in %.*s; what is not known of the first here, the other connectors know, or the "
                 "relay: postern tenant trace %.*s",
                 n, id, n, id);
-        put(object, "attempt", text);
+        fact_put(object, "attempt", text);
 }
 
 static void put_who(json_t *object, const json_t *r)
@@ -245,16 +232,17 @@ static void put_who(json_t *object, const json_t *r)
         char when[32];
 
         fact_time(fact_number(r, "wall", 0), when, sizeof(when));
-        put(object, "id", fact_text(r, "id"));
-        put(object, "connector", fact_text(r, "connector"));
+        fact_put(object, "id", fact_text(r, "id"));
+        fact_put(object, "connector", fact_text(r, "connector"));
         put_attempt(object, fact_text(r, "id"));
-        put(object, "when", when);
-        put(object, "user", fact_user(r)[0] ? fact_user(r) : "(not known: the request could not be opened)");
+        fact_put(object, "when", when);
+        fact_put(object, "user", fact_user(r)[0] ? fact_user(r) : "(not known: the request could not be opened)");
         if (!fact_text(r, "user")[0] && fact_text(r, "user_masked")[0])
-                put(object, "user_note",
-                    "(masked: nothing showed that there is an account of this name, and people type passwords into "
-                    "this "
-                    "field; a search for the whole name finds it)");
+                fact_put(
+                        object, "user_note",
+                        "(masked: nothing showed that there is an account of this name, and people type passwords into "
+                        "this "
+                        "field; a search for the whole name finds it)");
         put_joined(object, "account", r, account);
         put_joined(object, "service", r, service);
         put_joined(object, "from", r, from);
@@ -274,7 +262,7 @@ static void put_result(json_t *object, const json_t *r)
         else
                 (void)snprintf(text, sizeof(text), "%s: %s (%s)", verdict, fact_text(r, "reason"),
                                fact_text(r, "class"));
-        put(object, "result", text);
+        fact_put(object, "result", text);
 }
 
 /* Whether the guard stopped it, and then until when. */
@@ -301,39 +289,43 @@ static void put_meaning(json_t *object, const json_t *r)
         char until[300];
 
         if (fact_is_lost(r)) {
-                put(object, "meaning",
-                    "The connector's validator process took this sign-in and ended before it answered: it crashed, was "
-                    "killed or was restarted. Whose name it was is not known here, for only that process reads "
-                    "requests.");
-                put(object, "remedy",
-                    "The user may try again. Where it was more than once: postern log --events tells when and why the "
-                    "process ended, its log (journalctl -u postern) what led to it.");
-                put(object, "user_saw", reason_user_text(REASON_OUTCOME_UNKNOWN, false));
-                put(object, "lockout", lockout_text(r));
-                put(object, "password", password_text(r));
+                fact_put(object, "meaning",
+                         "The connector's validator process took this sign-in and ended before it answered: it "
+                         "crashed, was "
+                         "killed or was restarted. Whose name it was is not known here, for only that process reads "
+                         "requests.");
+                fact_put(object, "remedy",
+                         "The user may try again. Where it was more than once: postern log --events tells when and why "
+                         "the "
+                         "process ended, its log (journalctl -u postern) what led to it.");
+                fact_put(object, "user_saw", reason_user_text(REASON_OUTCOME_UNKNOWN, false));
+                fact_put(object, "lockout", lockout_text(r));
+                fact_put(object, "password", password_text(r));
         } else if (fact_text(r, "declined")[0]) {
-                put(object, "meaning", declined_text(fact_text(r, "declined")));
+                fact_put(object, "meaning", declined_text(fact_text(r, "declined")));
         } else if (reason == REASON_MAX) {
-                put(object, "meaning",
-                    "the reason is not one this program knows; it is of another version than posternd");
+                fact_put(object, "meaning",
+                         "the reason is not one this program knows; it is of another version than posternd");
         } else {
-                put(object, "meaning",
-                    detail                                                       ? detail->helpdesk_text
-                    : reason == REASON_WRONG_PASSWORD && !name_may_be_unknown(r) ? "The domain controller says that "
-                                                                                   "the password is wrong."
-                                                                                 : reason_info(reason)->helpdesk_text);
-                put(object, "remedy",
-                    throttled_until(r, until) ? until
-                    : detail                  ? detail->remedy
-                                              : reason_info(reason)->remedy);
-                put(object, "detail_code", detail ? detail->id : "");
+                fact_put(object, "meaning",
+                         detail ? detail->helpdesk_text
+                         : reason == REASON_WRONG_PASSWORD && !name_may_be_unknown(r)
+                                 ? "The domain controller says that "
+                                   "the password is wrong."
+                                 : reason_info(reason)->helpdesk_text);
+                fact_put(object, "remedy",
+                         throttled_until(r, until) ? until
+                         : detail                  ? detail->remedy
+                                                   : reason_info(reason)->remedy);
+                fact_put(object, "detail_code", detail ? detail->id : "");
                 /* the exact policy only where the password was proved */
-                put(object, "user_saw", reason_user_text(reason, json_is_true(json_object_get(r, "password_proved"))));
-                put(object, "lockout", lockout_text(r));
-                put(object, "password", password_text(r));
+                fact_put(object, "user_saw",
+                         reason_user_text(reason, json_is_true(json_object_get(r, "password_proved"))));
+                fact_put(object, "lockout", lockout_text(r));
+                fact_put(object, "password", password_text(r));
         }
-        put(object, "codes", fact_text(r, "raw"));
-        put(object, "detail", fact_text(r, "context"));
+        fact_put(object, "codes", fact_text(r, "raw"));
+        fact_put(object, "detail", fact_text(r, "context"));
 }
 
 json_t *explain_record(const json_t *record)
@@ -396,7 +388,7 @@ static void put_account(json_t *told, const json_t *record, const json_t *accoun
                 if (explained || !may_be_why(record, finding))
                         continue;
                 explained = true;
-                put(told, "detail_code", fact_text(finding, "code"));
+                fact_put(told, "detail_code", fact_text(finding, "code"));
                 if (remedy[0])
                         (void)json_object_set_new(told, "remedy",
                                                   json_sprintf("%s. (%s)", remedy, fact_text(finding, "text")));

@@ -5,6 +5,7 @@
  */
 #include "connector/findings/facts.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -21,6 +22,33 @@ long long fact_number(const json_t *object, const char *key, long long fallback)
         const json_t *value = json_object_get(object, key);
 
         return json_is_integer(value) ? json_integer_value(value) : fallback;
+}
+
+const json_t *fact_part(const json_t *parts, const char *part)
+{
+        return json_object_get(json_object_get(parts, part), "value");
+}
+
+long long fact_since(const json_t *parts, const char *part, const char *member)
+{
+        return fact_number(json_object_get(json_object_get(parts, part), "since"), member, 0);
+}
+
+void fact_put(json_t *object, const char *key, const char *text)
+{
+        if (text && text[0])
+                (void)json_object_set_new(object, key, json_string(text));
+}
+
+void fact_row(json_t *rows, const char *label, const char *fmt, ...)
+{
+        va_list ap;
+
+        va_start(ap, fmt);
+        json_t *text = json_vsprintf(fmt, ap);
+        va_end(ap);
+        (void)json_array_append_new(
+                rows, json_pack("{s:s, s:o}", "label", label, "text", text ? text : json_string("(not valid text)")));
 }
 
 void fact_time(long long wall, char *out, size_t cap)

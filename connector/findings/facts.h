@@ -11,6 +11,14 @@
 const char *fact_text(const json_t *object, const char *key);
 /* The member as a number; fallback where it is absent. */
 long long fact_number(const json_t *object, const char *key, long long fallback);
+/* The value of a part, of the parts of the ledger's answer to "status"; NULL where it never spoke. */
+const json_t *fact_part(const json_t *parts, const char *part);
+/* Since when the part's member has been as it is, by the ledger; 0: not known. */
+long long fact_since(const json_t *parts, const char *part, const char *member);
+/* Sets the member of object; a text that is NULL or "" leaves it out. */
+void fact_put(json_t *object, const char *key, const char *text);
+/* Appends {"label","text"}, the text as printf makes it: what is not UTF-8 is no text of JSON, and says so. */
+void fact_row(json_t *rows, const char *label, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* "2026-11-23 21:34:07" in local time. */
 void fact_time(long long wall, char *out, size_t cap);
 /* "3 min", "2 h" ... */

@@ -89,12 +89,6 @@ const char *finding_level_text(enum finding_level level)
         return level < FINDING_LEVELS ? texts[level] : "warns";
 }
 
-static void put_text(json_t *object, const char *key, const char *text)
-{
-        if (text && text[0])
-                (void)json_object_set_new(object, key, json_string(text));
-}
-
 json_t *finding_add(json_t *list, struct finding f, const char *fmt, ...)
 {
         const struct finding_info *info = finding_info(f.code);
@@ -106,12 +100,12 @@ json_t *finding_add(json_t *list, struct finding f, const char *fmt, ...)
         va_end(ap);
         json_t *object = json_pack("{s:s, s:s}", "code", f.code, "level",
                                    finding_level_text(info ? info->level : FINDING_WARNS));
-        put_text(object, "about", f.about);
-        put_text(object, "detail", f.detail);
+        fact_put(object, "about", f.about);
+        fact_put(object, "detail", f.detail);
         if (f.since > 0)
                 (void)json_object_set_new(object, "since", json_integer(f.since));
         (void)json_object_set_new(object, "cause", cause ? cause : json_string("something that is not valid text"));
-        put_text(object, "remedy", f.remedy ? f.remedy : info ? info->remedy : "");
+        fact_put(object, "remedy", f.remedy ? f.remedy : info ? info->remedy : "");
         return json_array_append_new(list, object) == 0 ? object : NULL;
 }
 

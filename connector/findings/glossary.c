@@ -16,12 +16,6 @@
 #include "validate/types/detail.h"
 #include "validate/types/outcome.h"
 
-static void put(json_t *object, const char *key, const char *text)
-{
-        if (text && text[0])
-                (void)json_object_set_new(object, key, json_string(text));
-}
-
 /* A sentence of a table whose sentences have no full stop. */
 static void put_sentence(json_t *object, const char *key, const char *text)
 {
@@ -44,14 +38,14 @@ static void add_reasons(json_t *list)
                 json_t *e = entry(list, "reason", info->id);
                 const bool policy = info->class == VERDICT_CLASS_POLICY;
 
-                put(e, "verdict", verdict_text(info->verdict));
-                put(e, "class", verdict_class_text(info->class));
-                put(e, "meaning", info->helpdesk_text);
-                put(e, "user", reason_user_text(r, true));
+                fact_put(e, "verdict", verdict_text(info->verdict));
+                fact_put(e, "class", verdict_class_text(info->class));
+                fact_put(e, "meaning", info->helpdesk_text);
+                fact_put(e, "user", reason_user_text(r, true));
                 if (policy && strcmp(reason_user_text(r, false), reason_user_text(r, true)) != 0)
-                        put(e, "user_unproved", reason_user_text(r, false));
-                put(e, "remedy", info->remedy);
-                put(e, "remedy_for", info->class == VERDICT_CLASS_INFRASTRUCTURE ? "admin" : "helpdesk");
+                        fact_put(e, "user_unproved", reason_user_text(r, false));
+                fact_put(e, "remedy", info->remedy);
+                fact_put(e, "remedy_for", info->class == VERDICT_CLASS_INFRASTRUCTURE ? "admin" : "helpdesk");
         }
 }
 
@@ -66,34 +60,11 @@ static void add_problems(json_t *list)
 
                 (void)json_object_set_new(e, "status", json_integer(problem_status(p)));
                 put_sentence(e, "meaning", text.meaning);
-                put(e, "user", reason_user_text(for_good ? REASON_SERVICE_UNKNOWN : REASON_OUTCOME_UNKNOWN, false));
+                fact_put(e, "user",
+                         reason_user_text(for_good ? REASON_SERVICE_UNKNOWN : REASON_OUTCOME_UNKNOWN, false));
                 put_sentence(e, "remedy", text.remedy);
-                put(e, "remedy_for", "admin");
-                put(e, "retry", text.retry);
-        }
-}
-
-static void add_declines(json_t *list)
-{
-        static const char *const words[] = {"not_my_realm", "no_dc",   "full",   "draining", "stale_key",
-                                            "bad_request",  "expired", "replay", "throttled"};
-
-        for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-                json_t *e = entry(list, "decline", words[i]);
-                put_sentence(e, "meaning", fact_decline(words[i]));
-        }
-}
-
-static void add_findings(json_t *list)
-{
-        const struct finding_info *info;
-
-        for (size_t i = 0; (info = finding_at(i)); i++) {
-                json_t *e = entry(list, "finding", info->code);
-                put(e, "level", finding_level_text(info->level));
-                put_sentence(e, "meaning", info->meaning);
-                put_sentence(e, "remedy", info->remedy);
-                put(e, "remedy_for", "admin");
+                fact_put(e, "remedy_for", "admin");
+                fact_put(e, "retry", text.retry);
         }
 }
 
@@ -106,27 +77,37 @@ static void add_details(json_t *list)
                 const struct detail_info *info = detail_info((enum detail)d);
                 json_t *e = entry(list, "detail", info->id);
 
-                put(e, "meaning", info->helpdesk_text);
-                put(e, "remedy", info->remedy);
-                put(e, "remedy_for", "admin");
+                fact_put(e, "meaning", info->helpdesk_text);
+                fact_put(e, "remedy", info->remedy);
+                fact_put(e, "remedy_for", "admin");
         }
         for (size_t i = 0; (flaw = http_flaw_at(i)); i++) {
                 json_t *e = entry(list, "detail", flaw->id);
 
                 put_sentence(e, "meaning", flaw->meaning);
                 put_sentence(e, "remedy", flaw->remedy);
-                put(e, "remedy_for", "admin");
+                fact_put(e, "remedy_for", "admin");
         }
 }
 
 json_t *glossary_all(void)
 {
+        static const char *const declines[] = {"not_my_realm", "no_dc",   "full",   "draining", "stale_key",
+                                               "bad_request",  "expired", "replay", "throttled"};
+        const struct finding_info *info;
         json_t *list = json_array();
 
         add_reasons(list);
         add_problems(list);
-        add_declines(list);
-        add_findings(list);
+        for (size_t i = 0; i < sizeof(declines) / sizeof(declines[0]); i++)
+                put_sentence(entry(list, "decline", declines[i]), "meaning", fact_decline(declines[i]));
+        for (size_t i = 0; (info = finding_at(i)); i++) {
+                json_t *e = entry(list, "finding", info->code);
+                fact_put(e, "level", finding_level_text(info->level));
+                put_sentence(e, "meaning", info->meaning);
+                put_sentence(e, "remedy", info->remedy);
+                fact_put(e, "remedy_for", "admin");
+        }
         add_details(list);
         return list;
 }

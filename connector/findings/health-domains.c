@@ -10,14 +10,6 @@
 #include "connector/findings/health-internal.h"
 #include "validate/types/detail.h"
 
-/* By the detail that the sentence tells, else by the reason. */
-static const char *remedy_of(const char *reason_id, const struct detail_info *detail)
-{
-        const enum reason reason = reason_from_id(reason_id);
-
-        return detail ? detail->remedy : reason == REASON_MAX ? NULL : reason_info(reason)->remedy;
-}
-
 /* The code of what is wrong with the DC, and the words for it; NULL: nothing is. */
 static const char *dc_trouble(const json_t *dc, const char **ret_words)
 {
@@ -72,7 +64,7 @@ static bool joined(struct health *h, const char *code, const json_t *dc, const s
 /* Whose clock is wrong, by the other domain controllers and the relay. */
 static const char *clock_remedy(const struct health *h)
 {
-        const json_t *link = health_value(h, "link");
+        const json_t *link = fact_part(h->parts, "link");
         const long long ahead = fact_number(link, "clock_ahead", HEALTH_CLOCK_S + 1);
         const bool linked = strcmp(fact_text(link, "state"), "up") == 0;
         size_t differ = 0, agree = linked && ahead <= HEALTH_CLOCK_S && ahead >= -HEALTH_CLOCK_S;
@@ -95,7 +87,8 @@ static void judge_dc(struct health *h, const char *part, const json_t *dc)
 {
         const char *host = fact_text(dc, "host"), *reason = fact_text(dc, "reason"), *told = fact_text(dc, "detail"),
                    *words;
-        const struct detail_info *detail = detail_info(detail_find(reason_from_id(reason), told));
+        const enum reason known = reason_from_id(reason);
+        const struct detail_info *detail = detail_info(detail_find(known, told));
         const char *code = dc_trouble(dc, &words);
         const char *clock = strcmp(reason, "clock_skew") == 0 ? clock_remedy(h) : NULL;
 
@@ -105,8 +98,11 @@ static void judge_dc(struct health *h, const char *part, const json_t *dc)
                                       (struct finding){.code = code,
                                                        .about = host,
                                                        .detail = detail ? detail->id : reason,
-                                                       .since = health_since(h, part, "state"),
-                                                       .remedy = clock ? clock : remedy_of(reason, detail)},
+                                                       .since = fact_since(h->parts, part, "state"),
+                                                       .remedy = clock                 ? clock
+                                                                 : detail              ? detail->remedy
+                                                                 : known == REASON_MAX ? NULL
+                                                                                       : reason_info(known)->remedy},
                                       "the domain controller %s %s%s%s%s%s", host, words, told[0] ? ": " : "", told,
                                       reason[0] ? " - " : "", reason);
         (void)json_object_set_new(finding, "domain", json_string(fact_text(dc, "domain")));
@@ -162,16 +158,16 @@ static void judge_domain(struct health *h, const char *part, const json_t *d, bo
                         h->list,
                         (struct finding){.code = "domain_not_ours",
                                          .about = domain,
-                                         .since = health_since(h, part, "may_speak")},
+                                         .since = fact_since(h->parts, part, "may_speak")},
                         "the roster does not let this connector speak for %s, so no sign-in of its users comes here",
                         domain);
         if (json_is_false(json_object_get(d, "ready")))
-                judge_unready(h, domain, d, health_since(h, part, "ready"));
+                judge_unready(h, domain, d, fact_since(h->parts, part, "ready"));
         else if (detail[0])
                 (void)finding_add(h->list,
                                   (struct finding){.code = "dns_failing",
                                                    .about = domain,
-                                                   .since = health_since(h, part, "detail")},
+                                                   .since = fact_since(h->parts, part, "detail")},
                                   "the domain controllers of %s cannot be looked up now, and those known from before "
                                   "are used: %s",
                                   domain, detail);

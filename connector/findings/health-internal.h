@@ -17,10 +17,5 @@ struct health {
         long long now;
 };
 
-/* The part's value, or NULL. */
-const json_t *health_value(const struct health *h, const char *part);
-/* Since when the part's member has been as it is, by the ledger; 0: not known. */
-long long health_since(const struct health *h, const char *part, const char *member);
-
 /* health-domains.c: domains, their controllers and SIDs. in_roster: whether the roster holds this connector. */
 void health_domains(struct health *h, bool in_roster);

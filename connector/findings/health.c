@@ -20,16 +20,6 @@
 #define UNHEARD_S 15
 #define OUTLET_S 10 /* what opens and receives them may just be starting */
 
-const json_t *health_value(const struct health *h, const char *part)
-{
-        return json_object_get(json_object_get(h->parts, part), "value");
-}
-
-long long health_since(const struct health *h, const char *part, const char *member)
-{
-        return fact_number(json_object_get(json_object_get(h->parts, part), "since"), member, 0);
-}
-
 /* ---- processes ---- */
 
 /* The part's value, or NULL where it never spoke. Its silence is told. */
@@ -88,7 +78,7 @@ static void judge_process(struct health *h, const char *name)
         char key[32];
 
         (void)snprintf(key, sizeof(key), "process:%s", name);
-        const json_t *value = health_value(h, key);
+        const json_t *value = fact_part(h->parts, key);
         const char *state = value ? fact_text(value, "state") : "unknown", *last = fact_text(value, "last_end"),
                    *why = fact_text(value, "why");
         long long first;
@@ -212,7 +202,7 @@ static void judge_link(struct health *h)
                 (void)finding_add(h->list,
                                   (struct finding){.code = "quarantined",
                                                    .about = relay,
-                                                   .since = health_since(h, "link", "quarantined")},
+                                                   .since = fact_since(h->parts, "link", "quarantined")},
                                   "the relay saw this connector's identity on two machines at once, a copy of its "
                                   "state folder or of the whole host, and gives neither of them any sign-in");
         else if (json_is_false(json_object_get(link, "heard")) && h->now - since > UNHEARD_S)
@@ -222,7 +212,7 @@ static void judge_link(struct health *h)
                                   relay);
         else
                 judge_nodes(h, json_object_get(link, "nodes"));
-        judge_clock(h, link, health_value(h, "validator"));
+        judge_clock(h, link, fact_part(h->parts, "validator"));
         judge_certificate(h, link);
 }
 
@@ -258,7 +248,7 @@ static bool judge_roster(struct health *h, const json_t *v)
 static void judge_validator(struct health *h)
 {
         const json_t *v = spoken(h, "validator");
-        const long long since = health_since(h, "validator", "in_roster");
+        const long long since = fact_since(h->parts, "validator", "in_roster");
         char approve[400];
 
         if (!v || !judge_roster(h, v))
@@ -379,23 +369,15 @@ static void judge_last_run(struct health *h, const json_t *run)
                                   "posternd does not run, and nothing is known of a run before");
 }
 
-static int by_level(const json_t *finding)
-{
-        for (int level = 0; level < FINDING_LEVELS; level++)
-                if (strcmp(fact_text(finding, "level"), finding_level_text((enum finding_level)level)) == 0)
-                        return level;
-        return FINDING_LEVELS;
-}
-
 /* The worst first, else as found. Takes over list. */
 static json_t *in_order(json_t *list)
 {
         json_t *sorted = json_array(), *finding;
         size_t i;
 
-        for (int level = 0; level <= FINDING_LEVELS; level++)
+        for (enum finding_level level = 0; level < FINDING_LEVELS; level++)
                 json_array_foreach (list, i, finding)
-                        if (by_level(finding) == level)
+                        if (strcmp(fact_text(finding, "level"), finding_level_text(level)) == 0)
                                 (void)json_array_append(sorted, finding);
         json_decref(list);
         return sorted;
@@ -415,11 +397,11 @@ json_t *health_findings(const json_t *status)
         }
         for (i = 0; i < sizeof(processes) / sizeof(processes[0]); i++)
                 judge_process(&h, processes[i]);
-        judge_changes(&h, health_value(&h, "process:supervisor"));
+        judge_changes(&h, fact_part(h.parts, "process:supervisor"));
         judge_link(&h);
         judge_validator(&h);
-        if (health_value(&h, "validator"))
-                health_domains(&h, json_is_true(json_object_get(health_value(&h, "validator"), "in_roster")));
+        if (fact_part(h.parts, "validator"))
+                health_domains(&h, json_is_true(json_object_get(fact_part(h.parts, "validator"), "in_roster")));
         json_array_foreach (json_object_get(status, "incidents"), i, incident)
                 judge_incident(&h, incident);
         judge_ledger(&h, json_object_get(status, "ledger"));

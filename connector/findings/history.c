@@ -39,25 +39,19 @@ static bool is_wrong_password(const json_t *r)
 
 /* ---- what failures have in common ---- */
 
-/* The form of a name: its domain part, which decides where it goes. */
-static void form_of(const json_t *r, char *out, size_t cap)
+/* form: the domain part of the name as typed, which decides where it goes; any other key: that member. */
+static void value_of(const json_t *r, const char *key, char *out, size_t cap)
 {
         const char *user = fact_text(r, "user"), *slash = strchr(user, '\\'), *at = strrchr(user, '@');
 
-        if (slash)
+        if (strcmp(key, "form") != 0)
+                (void)snprintf(out, cap, "%s", fact_text(r, key));
+        else if (slash)
                 (void)snprintf(out, cap, "%.*s\\name", (int)(slash - user), user);
         else if (at)
                 (void)snprintf(out, cap, "name%s", at);
         else
                 (void)snprintf(out, cap, "%s", user[0] ? "the name without a domain" : "");
-}
-
-static void value_of(const json_t *r, const char *key, char *out, size_t cap)
-{
-        if (strcmp(key, "form") == 0)
-                form_of(r, out, cap);
-        else
-                (void)snprintf(out, cap, "%s", fact_text(r, key));
 }
 
 struct tally {

@@ -103,27 +103,19 @@ static void put_stages(char *out, size_t cap, enum stage stuck, bool tls)
                                                                  : "skipped");
 }
 
-/* "; its clock is 3 s ahead of this host's" */
-static void put_clock(char out[80], const struct hop_clock *clock)
-{
-        const long long by = clock->ahead < 0 ? -clock->ahead : clock->ahead;
-
-        out[0] = '\0';
-        if (clock->known && by <= 1)
-                (void)snprintf(out, 80, "; its clock agrees with this host's");
-        else if (clock->known)
-                (void)snprintf(out, 80, "; its clock is %lld s %s this host's", by,
-                               clock->ahead < 0 ? "behind" : "ahead of");
-}
-
 /* A DC that answers; a clock that is off by less than Kerberos allows is a warning. */
 static void add_well(json_t *lines, const struct validate_dc *dc, const char *by, const struct hop_clock *clock)
 {
         const bool off = clock->known && (clock->ahead > CLOCK_WARN_S || clock->ahead < -CLOCK_WARN_S);
         const struct detail_info *detail = detail_info(clock->ahead > 0 ? DETAIL_CLOCK_AHEAD : DETAIL_CLOCK_BEHIND);
-        char told[80];
+        const long long by_s = clock->ahead < 0 ? -clock->ahead : clock->ahead;
+        char told[80] = "";
 
-        put_clock(told, clock);
+        if (clock->known && by_s <= 1)
+                (void)snprintf(told, sizeof(told), "; its clock agrees with this host's");
+        else if (clock->known)
+                (void)snprintf(told, sizeof(told), "; its clock is %lld s %s this host's", by_s,
+                               clock->ahead < 0 ? "behind" : "ahead of");
         (void)hop_add(lines,
                       (struct hop){.step = "dc",
                                    .result = off ? HOP_WARNING : HOP_OK,

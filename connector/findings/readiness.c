@@ -16,16 +16,6 @@ struct domain {
         long long met_last, missed_last; /* the latest change to either */
 };
 
-static const json_t *value_of(const json_t *parts, const char *part)
-{
-        return json_object_get(json_object_get(parts, part), "value");
-}
-
-static long long since_of(const json_t *parts, const char *part, const char *member)
-{
-        return fact_number(json_object_get(json_object_get(parts, part), "since"), member, 0);
-}
-
 static void add(struct domain *d, const char *what, bool met, long long since, const char *cause)
 {
         json_t *condition = json_pack("{s:s, s:b}", "what", what, "met", met);
@@ -42,38 +32,32 @@ static void add(struct domain *d, const char *what, bool met, long long since, c
 
 static void add_link(struct domain *d)
 {
-        const json_t *link = value_of(d->parts, "link");
+        const json_t *link = fact_part(d->parts, "link");
         const bool up = strcmp(fact_text(link, "state"), "up") == 0,
                    unheard = json_is_false(json_object_get(link, "heard"));
 
         add(d, "link", up && !unheard,
-            up && unheard ? since_of(d->parts, "link", "heard") : fact_number(link, "since", 0),
+            up && unheard ? fact_since(d->parts, "link", "heard") : fact_number(link, "since", 0),
             up ? "the relay has answered no report yet" : fact_text(link, "detail"));
         add(d, "released", !json_is_true(json_object_get(link, "quarantined")),
-            since_of(d->parts, "link", "quarantined"),
+            fact_since(d->parts, "link", "quarantined"),
             "this identity was seen on two machines, so the relay gives it no sign-in until an administrator decides");
-}
-
-static void add_validator(struct domain *d)
-{
-        const json_t *v = value_of(d->parts, "validator"), *clock = json_object_get(v, "clock");
-
-        add(d, "clock", v && strcmp(fact_text(clock, "state"), "wrong") != 0, since_of(d->parts, "validator", "clock"),
-            fact_text(clock, "detail"));
-        add(d, "keys", json_is_true(json_object_get(v, "keys")), since_of(d->parts, "validator", "keys"),
-            v ? "the encryption keys could not be made or signed" : "the validator has not spoken yet");
 }
 
 static json_t *domain_of(const json_t *parts, const char *part, const json_t *value)
 {
         struct domain d = {.parts = parts, .conditions = json_array(), .ready = true};
+        const json_t *v = fact_part(parts, "validator"), *clock = json_object_get(v, "clock");
         const char *detail = fact_text(value, "detail");
 
         add_link(&d);
-        add_validator(&d);
-        add(&d, "roster", json_is_true(json_object_get(value, "may_speak")), since_of(parts, part, "may_speak"),
+        add(&d, "clock", v && strcmp(fact_text(clock, "state"), "wrong") != 0, fact_since(parts, "validator", "clock"),
+            fact_text(clock, "detail"));
+        add(&d, "keys", json_is_true(json_object_get(v, "keys")), fact_since(parts, "validator", "keys"),
+            v ? "the encryption keys could not be made or signed" : "the validator has not spoken yet");
+        add(&d, "roster", json_is_true(json_object_get(value, "may_speak")), fact_since(parts, part, "may_speak"),
             "the roster does not let this connector speak for the domain, or is not valid now");
-        add(&d, "dc", json_is_true(json_object_get(value, "ready")), since_of(parts, part, "ready"),
+        add(&d, "dc", json_is_true(json_object_get(value, "ready")), fact_since(parts, part, "ready"),
             detail[0] ? detail : fact_text(value, "reason"));
         return json_pack("{s:s, s:b, s:I, s:o}", "domain", fact_text(value, "domain"), "ready", d.ready, "since",
                          (json_int_t)(d.ready ? d.met_last : d.missed_last), "conditions", d.conditions);

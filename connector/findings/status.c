@@ -5,7 +5,6 @@
  */
 #include "connector/findings/status.h"
 
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -34,20 +33,9 @@ static void section(struct sheet *s, const char *title, const char *name)
         (void)json_array_append_new(s->sections, object);
 }
 
-static void __attribute__((format(printf, 3, 4))) row(struct sheet *s, const char *label, const char *fmt, ...)
-{
-        va_list ap;
-
-        va_start(ap, fmt);
-        json_t *text = json_vsprintf(fmt, ap);
-        va_end(ap);
-        (void)json_array_append_new(s->rows, json_pack("{s:s, s:o}", "label", label, "text",
-                                                       text ? text : json_string("(not valid text)")));
-}
-
 static void row_text(struct sheet *s, const char *label, const char *text)
 {
-        row(s, label, "%s", text[0] ? text : "-");
+        fact_row(s->rows, label, "%s", text[0] ? text : "-");
 }
 
 static void row_end(struct sheet *s, const char *label, long long end)
@@ -56,19 +44,14 @@ static void row_end(struct sheet *s, const char *label, long long end)
 
         if (end)
                 fact_time(end, when, sizeof(when));
-        row(s, label, "valid until %s", when);
-}
-
-static const json_t *value_of(const struct sheet *s, const char *name)
-{
-        return json_object_get(json_object_get(s->parts, name), "value");
+        fact_row(s->rows, label, "valid until %s", when);
 }
 
 /* ---- the parts ---- */
 
 static void put_validator(struct sheet *s)
 {
-        const json_t *v = value_of(s, "validator"), *guard = json_object_get(v, "guard");
+        const json_t *v = fact_part(s->parts, "validator"), *guard = json_object_get(v, "guard");
 
         section(s, "this connector", "validator");
         if (!v)
@@ -77,16 +60,17 @@ static void put_validator(struct sheet *s)
         row_text(s, "id", fact_text(v, "connector"));
         row_text(s, "tenant", fact_text(v, "tenant"));
         row_text(s, "fingerprint", fact_text(v, "identity"));
-        row(s, "roster number", "%lld", fact_number(v, "roster_seq", 0));
+        fact_row(s->rows, "roster number", "%lld", fact_number(v, "roster_seq", 0));
         row_end(s, "roster", fact_number(v, "roster_expires", 0));
         row_text(s, "approved", json_is_true(json_object_get(v, "in_roster")) ? "yes" : "no");
-        row(s, "in flight", "%lld", fact_number(v, "in_flight", 0));
+        fact_row(s->rows, "in flight", "%lld", fact_number(v, "in_flight", 0));
         if (guard) /* what it did, or only watched */
-                row(s, "lockout guard", "%s: %lld throttled, %lld repeated%s; an account may fail here: %lld",
-                    fact_text(guard, "mode"), fact_number(guard, "throttled", 0), fact_number(guard, "repeated", 0),
-                    strcmp(fact_text(guard, "mode"), "observe") == 0 ? " (had it been on)" : "",
-                    fact_number(guard, "failures", 0));
-        row_text(s, "version", fact_text(value_of(s, "process:supervisor"), "version"));
+                fact_row(
+                        s->rows, "lockout guard", "%s: %lld throttled, %lld repeated%s; an account may fail here: %lld",
+                        fact_text(guard, "mode"), fact_number(guard, "throttled", 0), fact_number(guard, "repeated", 0),
+                        strcmp(fact_text(guard, "mode"), "observe") == 0 ? " (had it been on)" : "",
+                        fact_number(guard, "failures", 0));
+        row_text(s, "version", fact_text(fact_part(s->parts, "process:supervisor"), "version"));
 }
 
 /* Where there are several. */
@@ -102,14 +86,14 @@ static void put_nodes(struct sheet *s, const json_t *nodes)
                 const int up = strcmp(fact_text(node, "state"), "up") == 0;
 
                 fact_age(s->now - fact_number(node, "since", s->now), age, sizeof(age));
-                row(s, i ? "" : "nodes", "%s %s for %s%s%s", fact_text(node, "relay"), fact_text(node, "state"), age,
-                    up ? "" : ": ", up ? "" : fact_text(node, "detail"));
+                fact_row(s->rows, i ? "" : "nodes", "%s %s for %s%s%s", fact_text(node, "relay"),
+                         fact_text(node, "state"), age, up ? "" : ": ", up ? "" : fact_text(node, "detail"));
         }
 }
 
 static void put_link(struct sheet *s)
 {
-        const json_t *link = value_of(s, "link");
+        const json_t *link = fact_part(s->parts, "link");
         const long long since = fact_number(link, "since", 0), expires = fact_number(link, "certificate_expires", 0),
                         next = fact_number(link, "certificate_renewal", 0);
         char age[32], when[32];
@@ -119,17 +103,18 @@ static void put_link(struct sheet *s)
                 return;
         fact_age(s->now - since, age, sizeof(age));
         row_text(s, "relay", fact_text(link, "relay"));
-        row(s, "state", "%s%s%s", fact_text(link, "state"), since > 0 ? " for " : "", since > 0 ? age : "");
+        fact_row(s->rows, "state", "%s%s%s", fact_text(link, "state"), since > 0 ? " for " : "", since > 0 ? age : "");
         if (strcmp(fact_text(link, "state"), "up") != 0)
                 row_text(s, "why", fact_text(link, "detail"));
         put_nodes(s, json_object_get(link, "nodes"));
         row_end(s, "certificate", expires);
         fact_time(next, when, sizeof(when));
         if (expires)
-                row(s, "  left", "%lld days, renewed at %s%s", expires > s->now ? (expires - s->now) / 86400 : 0,
-                    next ? when : "?", fact_text(link, "certificate_why")[0] ? ", tried before" : "");
-        row(s, "requests", "%lld", fact_number(link, "requests", 0));
-        row(s, "verdicts", "%lld", fact_number(link, "verdicts", 0));
+                fact_row(s->rows, "  left", "%lld days, renewed at %s%s",
+                         expires > s->now ? (expires - s->now) / 86400 : 0, next ? when : "?",
+                         fact_text(link, "certificate_why")[0] ? ", tried before" : "");
+        fact_row(s->rows, "requests", "%lld", fact_number(link, "requests", 0));
+        fact_row(s->rows, "verdicts", "%lld", fact_number(link, "verdicts", 0));
 }
 
 static void put_dc(struct sheet *s, const json_t *dc)
@@ -139,11 +124,12 @@ static void put_dc(struct sheet *s, const json_t *dc)
 
         if (fact_number(dc, "ms", 0) > 0)
                 (void)snprintf(answered, sizeof(answered), ", answered in %lld ms", fact_number(dc, "ms", 0));
-        row(s, "", "%s  %s  %s%s%s%s%s", fact_text(dc, "domain"), fact_text(dc, "host"), fact_text(dc, "state"),
-            strcmp(source, "site") == 0  ? ", of the site by DNS"
-            : strcmp(source, "srv") == 0 ? ", by DNS"
-                                         : "",
-            answered, failure[0] ? ", last failure: " : "", failure);
+        fact_row(s->rows, "", "%s  %s  %s%s%s%s%s", fact_text(dc, "domain"), fact_text(dc, "host"),
+                 fact_text(dc, "state"),
+                 strcmp(source, "site") == 0  ? ", of the site by DNS"
+                 : strcmp(source, "srv") == 0 ? ", by DNS"
+                                              : "",
+                 answered, failure[0] ? ", last failure: " : "", failure);
 }
 
 /* Since when; of one that is not ready what is in the way. */
@@ -159,12 +145,12 @@ static void put_readiness(struct sheet *s, const json_t *answer)
                 char age[32];
 
                 fact_age(s->now - since, age, sizeof(age));
-                row(s, fact_text(domain, "domain"), "%s%s%s", ready ? "ready" : "not ready", since ? " for " : "",
-                    since ? age : "");
+                fact_row(s->rows, fact_text(domain, "domain"), "%s%s%s", ready ? "ready" : "not ready",
+                         since ? " for " : "", since ? age : "");
                 json_array_foreach (json_object_get(domain, "conditions"), j, condition)
                         if (json_is_false(json_object_get(condition, "met")))
-                                row(s, "", "%s: %s", fact_text(condition, "what"),
-                                    fact_text(condition, "cause")[0] ? fact_text(condition, "cause") : "not met");
+                                fact_row(s->rows, "", "%s: %s", fact_text(condition, "what"),
+                                         fact_text(condition, "cause")[0] ? fact_text(condition, "cause") : "not met");
         }
         json_decref(all);
 }
@@ -180,28 +166,15 @@ static void put_domains(struct sheet *s)
                 if (strncmp(name, "dc:", 3) == 0)
                         put_dc(s, json_object_get(part, "value"));
         if (json_array_size(s->rows) == 0)
-                row(s, "", "none reported yet");
+                fact_row(s->rows, "", "none reported yet");
         json_object_foreach (parts, name, part) {
                 const json_t *sid = json_object_get(part, "value");
                 const char *source = fact_text(sid, "source"), *text = fact_text(sid, "sid");
 
                 if (strncmp(name, "sid:", 4) == 0)
-                        row(s, "", "%s  SID %s%s%s%s", fact_text(sid, "domain"), text[0] ? text : "not known yet",
-                            source[0] ? " (" : "", source, source[0] ? ")" : "");
+                        fact_row(s->rows, "", "%s  SID %s%s%s%s", fact_text(sid, "domain"),
+                                 text[0] ? text : "not known yet", source[0] ? " (" : "", source, source[0] ? ")" : "");
         }
-}
-
-/* With what a child has shut itself up; the supervisor cannot, and what is not ready has not yet. */
-static const char *confinement(const json_t *value, char *out, size_t cap)
-{
-        const char *landlock = fact_text(value, "landlock");
-
-        if (!landlock[0])
-                return "";
-        if (!json_is_true(json_object_get(value, "seccomp")))
-                return ", not confined";
-        (void)snprintf(out, cap, ", seccomp, Landlock %s", landlock);
-        return out;
 }
 
 static void put_processes(struct sheet *s)
@@ -210,18 +183,22 @@ static void put_processes(struct sheet *s)
 
         section(s, "processes", NULL);
         for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-                char key[32], age[32], confined[64], ends[160] = "";
+                char key[32], age[32], confined[64] = "", ends[160] = "";
                 (void)snprintf(key, sizeof(key), "process:%s", names[i]);
-                const json_t *value = value_of(s, key);
+                const json_t *value = fact_part(s->parts, key);
+                const char *landlock = fact_text(value, "landlock");
+                const bool seccomp = json_is_true(json_object_get(value, "seccomp"));
                 const long long restarts = fact_number(value, "restarts", 0), since = fact_number(value, "since", 0);
 
                 fact_age(s->now - since, age, sizeof(age));
                 if (restarts)
                         (void)snprintf(ends, sizeof(ends), ", %lld restart%s, last end: %.100s", restarts,
                                        restarts == 1 ? "" : "s", fact_text(value, "last_end"));
-                row(s, names[i], "%-9s pid %-7lld%s%s%s%s", value ? fact_text(value, "state") : "unknown",
-                    fact_number(value, "pid", 0), since > 0 ? " for " : "", since > 0 ? age : "",
-                    confinement(value, confined, sizeof(confined)), ends);
+                if (landlock[0]) /* of a child that is ready: the supervisor cannot shut itself up */
+                        (void)snprintf(confined, sizeof(confined), "%s%s",
+                                       seccomp ? ", seccomp, Landlock " : ", not confined", seccomp ? landlock : "");
+                fact_row(s->rows, names[i], "%-9s pid %-7lld%s%s%s%s", value ? fact_text(value, "state") : "unknown",
+                         fact_number(value, "pid", 0), since > 0 ? " for " : "", since > 0 ? age : "", confined, ends);
         }
 }
 
@@ -233,15 +210,16 @@ static void put_ledger(struct sheet *s, const json_t *answer)
 
         section(s, "ledger", NULL);
         row_text(s, "state", fact_text(ledger, "state"));
-        row(s, "sign-ins", "%lld kept, %lld in memory, %lld lost", fact_number(ledger, "rows", 0),
-            fact_number(ledger, "in_memory", 0), fact_number(ledger, "dropped", 0));
-        row(s, "since start", "%lld accepted, %lld refused, %lld unavailable, %lld declined",
-            fact_number(counts, "accepted", 0), fact_number(counts, "refused", 0),
-            fact_number(counts, "unavailable", 0), fact_number(counts, "declined", 0));
+        fact_row(s->rows, "sign-ins", "%lld kept, %lld in memory, %lld lost", fact_number(ledger, "rows", 0),
+                 fact_number(ledger, "in_memory", 0), fact_number(ledger, "dropped", 0));
+        fact_row(s->rows, "since start", "%lld accepted, %lld refused, %lld unavailable, %lld declined",
+                 fact_number(counts, "accepted", 0), fact_number(counts, "refused", 0),
+                 fact_number(counts, "unavailable", 0), fact_number(counts, "declined", 0));
         json_object_foreach (json_object_get(answer, "outlets"), key, outlet)
-                row(s, key, "%.200s: %lld sent, %lld wait, %lld lost%s%.150s", fact_text(outlet, "path"),
-                    fact_number(outlet, "sent", 0), fact_number(outlet, "waiting", 0), fact_number(outlet, "lost", 0),
-                    fact_text(outlet, "why")[0] ? "; " : "", fact_text(outlet, "why"));
+                fact_row(s->rows, key, "%.200s: %lld sent, %lld wait, %lld lost%s%.150s", fact_text(outlet, "path"),
+                         fact_number(outlet, "sent", 0), fact_number(outlet, "waiting", 0),
+                         fact_number(outlet, "lost", 0), fact_text(outlet, "why")[0] ? "; " : "",
+                         fact_text(outlet, "why"));
 }
 
 json_t *status_sections(const json_t *answer)

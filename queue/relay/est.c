@@ -273,61 +273,6 @@ static void est_no_quorum(struct http_req *r)
                  "sign-ins go on. Try again later");
 }
 
-/* A certificate that is not on record could not be revoked, so it is given away only then. */
-static void on_recorded(struct ask *a, int code)
-{
-        struct enrolment *e = a->more;
-
-        if (code < 0) {
-                log_error("certificate_not_issued", KV_S("tenant", a->tenant), KV_S("connector", e->request.id),
-                          KV_I("code", code));
-                if (code == -EHOSTUNREACH)
-                        est_no_quorum(a->r);
-                else
-                        est_fail(a->r, 500, "the certificate could not be issued");
-                return;
-        }
-        if (code == 1)
-                log_info("certificate_given_again", KV_S("tenant", a->tenant), KV_S("connector", e->request.id));
-        else
-                log_info("certificate_issued", KV_S("tenant", a->tenant), KV_S("connector", e->request.id),
-                         KV_S("serial", e->serial), KV_I("not_after", e->not_after));
-        relay_events_event(a->relay->events, a->tenant, code == 1 ? "certificate_given_again" : "certificate_issued",
-                           e->request.id, code == 1 ? NULL : e->serial);
-        send_certs(a->r, &e->answer, "application/pkcs7-mime; smime-type=certs-only");
-}
-
-static void issue(struct ask *a)
-{
-        const struct relay_config *c = a->relay->config;
-        const int64_t life =
-                c->certificate_minutes ? (int64_t)c->certificate_minutes * 60 : (int64_t)c->certificate_days * 86400;
-        struct enrolment *e = a->more;
-        X509 *certs[1 + CA_CHAIN_MAX];
-        int64_t not_before;
-
-        int code = ca_issue(a->relay->ca, &e->request, a->tenant, life, loop_wall(a->relay->loop), &e->cert);
-        if (code == 0)
-                code = ca_cert_facts(e->cert, e->serial, &not_before, &e->not_after);
-        if (code == 0) {
-                certs[0] = e->cert;
-                code = ca_certs_only(certs, 1 + ca_chain(a->relay->ca, certs + 1), &e->answer);
-        }
-        if (code < 0) {
-                on_recorded(a, code);
-                return;
-        }
-        ask_store(a,
-                  &(struct store_request){.op = STORE_CERTIFICATE,
-                                          .tenant = a->tenant,
-                                          .id = e->request.id,
-                                          .word = e->serial,
-                                          .at = e->not_after,
-                                          .hash = e->ticket.name[0] ? e->ticket.hash : NULL,
-                                          .text = e->ticket.name[0] ? e->answer.data : NULL},
-                  take_answer, on_recorded);
-}
-
 /* The answer to a token that does not count, or to a database that does not. */
 static void refuse_token(struct ask *a, int code)
 {
@@ -365,6 +310,66 @@ static void refuse_token(struct ask *a, int code)
                 est_no_quorum(a->r);
         else
                 est_fail(a->r, 500, "the database failed");
+}
+
+/* A certificate that is not on record could not be revoked, so it is given away only then. */
+static void on_recorded(struct ask *a, int code)
+{
+        struct enrolment *e = a->more;
+
+        if (code < 0) {
+                log_error("certificate_not_issued", KV_S("tenant", a->tenant), KV_S("connector", e->request.id),
+                          KV_I("code", code));
+                if (code == -EHOSTUNREACH)
+                        est_no_quorum(a->r);
+                else if (code == -EACCES) /* another request had the token as well, and was answered first */
+                        refuse_token(a, -EKEYREVOKED);
+                else
+                        est_fail(a->r, 500, "the certificate could not be issued");
+                return;
+        }
+        if (code == 1)
+                log_info("certificate_given_again", KV_S("tenant", a->tenant), KV_S("connector", e->request.id));
+        else
+                log_info("certificate_issued", KV_S("tenant", a->tenant), KV_S("connector", e->request.id),
+                         KV_S("serial", e->serial), KV_I("not_after", e->not_after));
+        relay_events_event(a->relay->events, a->tenant, code == 1 ? "certificate_given_again" : "certificate_issued",
+                           e->request.id, code == 1 ? NULL : e->serial);
+        send_certs(a->r, &e->answer, "application/pkcs7-mime; smime-type=certs-only");
+}
+
+static void issue(struct ask *a)
+{
+        const struct relay_config *c = a->relay->config;
+        const int64_t life =
+                c->certificate_minutes ? (int64_t)c->certificate_minutes * 60 : (int64_t)c->certificate_days * 86400;
+        struct enrolment *e = a->more;
+        X509 *certs[1 + CA_CHAIN_MAX];
+        int64_t not_before;
+
+        int code = ca_issue(a->relay->ca, &e->request, a->tenant, life, loop_wall(a->relay->loop), &e->cert);
+        if (code == 0)
+                code = ca_cert_facts(e->cert, e->serial, &not_before, &e->not_after);
+        if (code == 0) {
+                certs[0] = e->cert;
+                code = ca_certs_only(certs, 1 + ca_chain(a->relay->ca, certs + 1), &e->answer);
+        }
+        if (code < 0) {
+                on_recorded(a, code);
+                return;
+        }
+        const bool by_token = e->ticket.name[0] != '\0';
+        ask_store(a,
+                  &(struct store_request){.op = STORE_CERTIFICATE,
+                                          .tenant = a->tenant,
+                                          .id = e->request.id,
+                                          .word = e->serial,
+                                          .at = e->not_after,
+                                          .hash = by_token ? e->ticket.hash : NULL,
+                                          .bytes = by_token ? e->ticket.csr : NULL,
+                                          .n_bytes = by_token ? sizeof(e->ticket.csr) : 0,
+                                          .text = by_token ? e->answer.data : NULL},
+                  take_answer, on_recorded);
 }
 
 static void on_enrolled(struct ask *a, int code)

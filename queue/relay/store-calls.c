@@ -54,11 +54,11 @@ static bool read_ticket(const struct call *c, struct store_ticket *ret_ticket)
         return csr && n == STORE_HASH_LEN;
 }
 
-/* What a request with that token was answered before, as a ROW. -ENOENT. */
-static int send_answer(struct server *s, const struct call *c)
+/* What that very request was answered before, as a ROW. -ENOENT. */
+static int send_answer(struct server *s, const struct call *c, const struct store_ticket *ticket)
 {
         _cleanup_(buffer_free) struct buffer answer = BUFFER(STORE_PART_MAX);
-        const int r = store_token_answer(s->store, c->hash, &answer);
+        const int r = store_token_answer(s->store, ticket, &answer);
 
         if (r < 0)
                 return r;
@@ -80,7 +80,7 @@ static int enrol(struct server *s, const struct call *c)
         if (r < 0 && r != -ENOENT)
                 return r;
         r = store_token_take(s->store, &ticket, c->at);
-        if (r == 1 && (r = send_answer(s, c)) != -ENOENT)
+        if (r == 1 && (r = send_answer(s, c, &ticket)) != -ENOENT)
                 return r;
         /* of a request that came before and was not answered all is done again */
         return r < 0 && r != -ENOENT ? r : store_connector_enrol(s->store, c->tenant, c->id, c->word, c->at);
@@ -89,15 +89,16 @@ static int enrol(struct server *s, const struct call *c)
 /* The answer is kept when the certificate is on record: what is given away can be revoked. */
 static int add_certificate(struct server *s, const struct call *c)
 {
-        size_t n;
+        struct store_ticket ticket;
+        const bool by_token = read_ticket(c, &ticket);
         int r = store_certificate_add(s->store, c->tenant, c->id, c->word, c->at);
 
-        if (r < 0 || !msg_get_bytes(c->m, STORE_TAG_HASH, &n) || !s->parts.len || s->parts.len > STORE_PART_MAX)
+        if (r < 0 || !by_token || !s->parts.len || s->parts.len > STORE_PART_MAX)
                 return r;
-        r = store_token_answered(s->store, c->hash, s->parts.data);
+        r = store_token_answered(s->store, &ticket, s->parts.data);
         if (r == -EEXIST)
-                r = send_answer(s, c);
-        return r == -ENOENT ? -EACCES : r; /* it was revoked meanwhile */
+                r = send_answer(s, c, &ticket);
+        return r == -ENOENT ? -EACCES : r; /* it was revoked meanwhile, or another request has the token */
 }
 
 static int put_identity(struct server *s, const struct call *c)

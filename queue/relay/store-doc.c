@@ -289,10 +289,10 @@ static int64_t read_time(struct json_reader *r, const char *key)
 
 /*
  * What was removed stays so, whoever says it. Else those count that whoever changed the tenant later knows, and where
- * that is this node (of a document from before the last changes) the document's as well. 1: the document lacks
- * something.
+ * that is this node (of a document from before the last changes) the document's that were made after *ret_floor as
+ * well. 1: the document lacks something.
  */
-static int merge_secrets(struct store *store, const struct entity *e, struct json_reader *r)
+static int merge_secrets(struct store *store, const struct entity *e, struct json_reader *r, int64_t *ret_floor)
 {
         const int64_t here = db_number(db_query(store->db, Q_TENANT_CHANGES, "t", e->tenant)),
                       there = json_read_has(r, "changes") ? json_read_int(r, "changes", 0, INT32_MAX) : here;
@@ -301,6 +301,8 @@ static int merge_secrets(struct store *store, const struct entity *e, struct jso
 
         if (code >= 0 && there >= here)
                 code = RUN(store, Q_SECRETS_CLEAR, "t", e->tenant);
+        else if (code >= 0 && (*ret_floor = store_removed_floor(store, e->tenant, REMOVED_SECRETS)) < 0)
+                code = -EIO;
         return code < 0 ? code : more || there < here;
 }
 
@@ -324,17 +326,31 @@ static int read_secrets(struct json_reader *r, struct store_secret secrets[STORE
 static int apply_secrets(struct store *store, const struct entity *e, struct json_reader *r)
 {
         struct store_secret secrets[STORE_SECRETS_MAX];
-        int64_t kinds[STORE_SECRETS_MAX];
+        int64_t kinds[STORE_SECRETS_MAX], floor = 0;
         size_t n;
         int code = read_secrets(r, secrets, kinds, &n);
-        const int more = code < 0 ? code : merge_secrets(store, e, r);
+        const int more = code < 0 ? code : merge_secrets(store, e, r, &floor);
 
         code = more;
         for (size_t i = 0; code >= 0 && i < n; i++)
-                code = RUN(store, Q_SECRET_PUT, "tibi", e->tenant, kinds[i], secrets[i].hash, secrets[i].since);
+                if (secrets[i].since > floor)
+                        code = RUN(store, Q_SECRET_PUT, "tibi", e->tenant, kinds[i], secrets[i].hash, secrets[i].since);
         if (code >= 0)
                 code = RUN(store, Q_SECRETS_DEAD, "t", e->tenant);
         return code < 0 ? code : more || code;
+}
+
+/* Whether the document's generation was removed, by what this node knows, or so long ago that it may have forgotten. */
+static int is_dead(struct store *store, const struct entity *e, int64_t since)
+{
+        char here[STORE_GEN_LEN + 1];
+        const int known = store_removed_has(store, e->tenant, REMOVED_GENERATIONS, e->gen),
+                  code = store_gen(store, e->tenant, here);
+        const int64_t floor = store_removed_floor(store, e->tenant, REMOVED_GENERATIONS);
+
+        if (known < 0 || code < 0 || floor < 0)
+                return -EIO;
+        return known || (floor && since <= floor && strcmp(here, e->gen) != 0);
 }
 
 /* Whether that generation of the tenant was removed, and what follows for the one in the tables. dead: the document's.
@@ -354,6 +370,7 @@ static int apply_tenant(struct store *store, struct entity *e, struct json_reade
 {
         char pin[KID_LEN + 1], here[STORE_GEN_LEN + 1];
         const bool removed = json_read_has(r, "removed") && json_read_bool(r, "removed");
+        const int64_t since = read_time(r, "since");
 
         json_read_str(r, "gen", JSON_REQUIRED, e->gen, sizeof(e->gen));
         if (json_read_result(r) < 0)
@@ -362,14 +379,13 @@ static int apply_tenant(struct store *store, struct entity *e, struct json_reade
         int code = more;
         if (code >= 0 && removed)
                 code = store_removed_add(store, e->tenant, REMOVED_GENERATIONS, e->gen, 0);
-        const int dead = code < 0 ? code : store_removed_has(store, e->tenant, REMOVED_GENERATIONS, e->gen);
+        const int dead = code < 0 ? code : removed ? 1 : is_dead(store, e, since);
         code = dead < 0 ? dead : end_generation(store, e, dead);
         if (code >= 0)
                 code = store_gen(store, e->tenant, here);
-        if (code < 0 || removed || dead) /* here: made again since, of which the document does not know */
+        if (code < 0 || dead) /* here: made again since, of which the document does not know */
                 return code < 0 ? code : more || !removed || here[0];
         json_read_str(r, "pin", JSON_REQUIRED, pin, sizeof(pin));
-        const int64_t since = read_time(r, "since");
         if (json_read_result(r) < 0)
                 return -EBADMSG;
         code = RUN(store, Q_TENANT_PUT, "ttit", e->tenant, pin, since, e->gen);
@@ -409,7 +425,8 @@ static int apply_certificates(struct store *store, const struct entity *e, struc
         return code < 0 ? code : here < 0 ? -EIO : json_read_result(r) < 0 ? -EBADMSG : stricter || here > listed;
 }
 
-/* How often a connector was revoked, and came into quarantine or out of it: who knows of more decides. */
+/* How often a connector was revoked or enrolled after that, and came into quarantine or out of it: who knows of more
+ * decides, and of as many whoever is stricter. */
 struct decisions {
         int64_t revocations, quarantines;
 };
@@ -443,7 +460,7 @@ static int apply_decisions(struct store *store, const struct entity *e, struct j
         json_read_cut(r, "why", why, sizeof(why));
         if (json_read_result(r) < 0)
                 return -EBADMSG;
-        if (barred)
+        if (revocations_count && barred)
                 code = RUN(store, Q_BAR, "tti", e->tenant, e->id, barred);
         else if (revocations_count && !waits)
                 code = let_back(store, e);

@@ -44,8 +44,9 @@ enum store_op {
                                   store_token_check */
         STORE_ENROL,         /* the same, and ID: uses the token up. As that, -EEXIST: the id has another name; 1: this
                                 request was answered before, with the text in the ROW */
-        STORE_CERTIFICATE,   /* ID, WORD its serial number, AT its end; with HASH, of the token, and PARTs the answer:
-                                keeps it. 1: there is another, in the ROW */
+        STORE_CERTIFICATE,   /* ID, WORD its serial number, AT its end; with HASH and BYTES as above and PARTs, the
+                                answer: keeps it. 1: there is another, in the ROW; -EACCES: another request has the
+                                token, or none any more */
         STORE_IDENTITY,      /* BYTES struct store_connector, JWK, PROOF. -ENOSPC */
         STORE_ROSTER,        /* PARTs, N its number, AT now. -ESTALE */
         STORE_RELEASE,       /* ID. 1: it is out */

@@ -76,6 +76,7 @@ enum query {
         Q_REMOVED_SINCE,
         Q_REMOVED_OF,
         Q_REMOVED_COUNT,
+        Q_REMOVED_FLOOR,
         Q_ALL_REMOVED,
         Q_KEYS_REMOVED,
         Q_CONNECTOR_DOC,
@@ -177,6 +178,9 @@ struct json_reader;
 int store_removed_add(struct store *store, const char *tenant, const char *kind, const char *word, int64_t at);
 int store_removed_has(struct store *store, const char *tenant, const char *kind, const char *word);
 int store_removed_last(struct store *store, const char *tenant, const char *kind, char out[REMOVED_WORD_MAX + 1]);
+/* Until when such removals may have been forgotten, since the list is full; 0: none was. What is older than that, and
+ * comes with an older copy of the bucket only, is taken for removed. */
+int64_t store_removed_floor(struct store *store, const char *tenant, const char *kind);
 /* The list as a member of the document. */
 int store_removed_write(struct store *store, const char *tenant, const char *kind, struct json_writer *w);
 /* Adds what the document lists. 1: the tables have one that it does not list, or lists as older; -EBADMSG. */

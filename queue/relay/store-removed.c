@@ -2,7 +2,8 @@
  * What was removed and must not come back with an older copy of the bucket: secrets, and generations of tenants.
  *
  * Owns the table `removed`. Invariants: a row is never taken back; lists are joined, and of each kind of a tenant the
- * newest REMOVED_MAX are kept, by an order that is the same at every node, so that all nodes come to hold the same.
+ * newest REMOVED_MAX are kept, by an order that is the same at every node, so that all nodes come to hold the same. Of
+ * what was forgotten so the time is known: it was removed before the oldest of those that are kept, and made before.
  */
 #include <errno.h>
 #include <string.h>
@@ -41,6 +42,11 @@ int store_removed_last(struct store *store, const char *tenant, const char *kind
         db_text(st, 0, out, REMOVED_WORD_MAX + 1);
         db_reset(st);
         return 0;
+}
+
+int64_t store_removed_floor(struct store *store, const char *tenant, const char *kind)
+{
+        return db_number(db_query(store->db, Q_REMOVED_FLOOR, "tti", tenant, kind, (int64_t)REMOVED_MAX));
 }
 
 int store_removed_write(struct store *store, const char *tenant, const char *kind, struct json_writer *w)

@@ -15,9 +15,11 @@
 /* What a barred connector was given until now, a renewal in the moment of the revocation too, stays worthless. */
 static int let_back(struct store *store, const char *tenant, const char *id)
 {
-        const int r = db_run(store->db, db_query(store->db, Q_REVOKE_BARRED, "tt", tenant, id));
+        int r = db_run(store->db, db_query(store->db, Q_REVOKE_BARRED, "tt", tenant, id));
 
-        return r < 0 ? r : db_run(store->db, db_query(store->db, Q_UNBAR, "tt", tenant, id));
+        if (r >= 0)
+                r = db_run(store->db, db_query(store->db, Q_UNBAR, "tt", tenant, id));
+        return r > 0 ? db_run(store->db, db_query(store->db, Q_COUNT_REVOCATION, "tt", tenant, id)) : r;
 }
 
 int store_connector_enrol(struct store *store, const char *tenant, const char *id, const char *name, int64_t now)

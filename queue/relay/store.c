@@ -108,8 +108,9 @@ static const char *const texts[Q_COUNT_] = {
                 "UPDATE token SET used=1, csr=?4, at=?5 WHERE hash=?1 AND tenant=?2 AND name=?3 AND used=0 AND "
                 "expires>?5",
         [Q_TOKEN_CERTIFICATE] =
-                "UPDATE token SET certificate=?2 WHERE hash=?1 AND csr IS NOT NULL AND certificate IS NULL",
-        [Q_TOKEN_ANSWER] = "SELECT certificate FROM token WHERE hash=? AND csr IS NOT NULL AND certificate IS NOT NULL",
+                "UPDATE token SET certificate=?4 WHERE hash=?1 AND tenant=?2 AND csr=?3 AND certificate IS NULL",
+        [Q_TOKEN_ANSWER] =
+                "SELECT certificate FROM token WHERE hash=? AND tenant=? AND csr=? AND certificate IS NOT NULL",
         [Q_ENROL] = "INSERT INTO connector(tenant, id, name, enrolled) VALUES(?,?,?,?)"
                     " ON CONFLICT DO UPDATE SET enrolled=excluded.enrolled WHERE name=excluded.name",
         [Q_CERTIFICATE] = "INSERT INTO certificate(serial, tenant, id, not_after) VALUES(?,?,?,?)",
@@ -207,6 +208,8 @@ static const char *const texts[Q_COUNT_] = {
         [Q_REMOVED_SINCE] = "SELECT COUNT(*) FROM removed WHERE tenant=? AND kind=? AND word=? AND at<=?",
         [Q_REMOVED_OF] = "SELECT word, at FROM removed WHERE tenant=? AND kind=? ORDER BY at DESC, word",
         [Q_REMOVED_COUNT] = "SELECT COUNT(*) FROM removed WHERE tenant=? AND kind=?",
+        [Q_REMOVED_FLOOR] = "SELECT CASE WHEN COUNT(*)<?3 THEN 0 ELSE MIN(at) END FROM removed WHERE tenant=?1 AND "
+                            "kind=?2",
         [Q_ALL_REMOVED] = "SELECT DISTINCT tenant FROM removed WHERE kind='" REMOVED_GENERATIONS
                           "' AND tenant NOT IN (SELECT name FROM tenant)",
         /* '/' is the character behind '.' */
@@ -657,21 +660,22 @@ int store_token_take(struct store *store, const struct store_ticket *t, int64_t 
         return r;
 }
 
-int store_token_answered(struct store *store, const uint8_t token[STORE_HASH_LEN], const char *answer)
+int store_token_answered(struct store *store, const struct store_ticket *t, const char *answer)
 {
-        struct write w = write_of_token(token);
+        struct write w = write_of_token(t->token);
         int r;
 
         while (store_write_begin(store, &w, &r)) {
-                const int n = db_run(store->db, db_query(store->db, Q_TOKEN_CERTIFICATE, "bt", token, answer));
+                const int n = db_run(store->db, db_query(store->db, Q_TOKEN_CERTIFICATE, "btbt", t->token, t->tenant,
+                                                         t->csr, answer));
                 r = store_write_end(store, &w, n == 0 ? -EEXIST : n);
         }
         return r < 0 ? r : 0;
 }
 
-int store_token_answer(struct store *store, const uint8_t token[STORE_HASH_LEN], struct buffer *out)
+int store_token_answer(struct store *store, const struct store_ticket *t, struct buffer *out)
 {
-        struct sqlite3_stmt *st = db_query(store->db, Q_TOKEN_ANSWER, "b", token);
+        struct sqlite3_stmt *st = db_query(store->db, Q_TOKEN_ANSWER, "btb", t->token, t->tenant, t->csr);
         int r = db_step(st);
         size_t n;
 

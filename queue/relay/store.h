@@ -118,10 +118,11 @@ struct store_ticket {
 int store_token_check(struct store *store, const struct store_ticket *t, int64_t now);
 /* Uses the token up for this request. Else, and 1, as above. */
 int store_token_take(struct store *store, const struct store_ticket *t, int64_t now);
-/* Keeps what the request was answered. -EEXIST: it was answered already, or is to be no more. */
-int store_token_answered(struct store *store, const uint8_t token[STORE_HASH_LEN], const char *answer);
-/* Appends that. -ENOENT. */
-int store_token_answer(struct store *store, const uint8_t token[STORE_HASH_LEN], struct buffer *out);
+/* Keeps what the request that took the token was answered. -EEXIST: it was answered already, is to be no more, or
+ * another request took the token. */
+int store_token_answered(struct store *store, const struct store_ticket *t, const char *answer);
+/* Appends that. -ENOENT: also to any other request than that one. */
+int store_token_answer(struct store *store, const struct store_ticket *t, struct buffer *out);
 
 /* ---- connectors ---- */
 struct store_connector {

@@ -132,26 +132,30 @@ static void test_tokens(void **state)
 static void test_repeated_request(void **state)
 {
         _cleanup_(buffer_free) struct buffer answer = BUFFER(64);
-        const uint8_t hash[STORE_HASH_LEN] = {3};
+        const uint8_t hash[STORE_HASH_LEN] = {3}, csr[STORE_HASH_LEN] = {1}, csr2[STORE_HASH_LEN] = {2};
+        const struct store_ticket its = {.tenant = T, .name = "dc3", .token = hash, .csr = csr},
+                                  another = {.tenant = T, .name = "dc3", .token = hash, .csr = csr2};
 
         (void)state;
         assert_int_equal(store_token_add(store, T, "dc3", hash, NOW + 10), 0);
-        assert_int_equal(store_token_answered(store, hash, "early"), -EEXIST);
+        assert_int_equal(store_token_answered(store, &its, "early"), -EEXIST);
         assert_int_equal(take(store, T, "dc3", hash, 1, NOW), 0);
         assert_int_equal(store_connector_enrol(store, T, "id-of-dc3", "dc3", NOW), 0);
         assert_int_equal(check(other, T, "dc3", hash, 1, NOW + STORE_REPEAT_S - 1), 1);
         assert_int_equal(check(other, T, "dc4", hash, 1, NOW), -EXDEV);
-        assert_int_equal(store_token_answer(other, hash, &answer), -ENOENT);
-        assert_int_equal(store_token_answered(other, hash, "first"), 0);
-        assert_int_equal(store_token_answered(store, hash, "second"), -EEXIST);
+        assert_int_equal(store_token_answer(other, &its, &answer), -ENOENT);
+        assert_int_equal(store_token_answered(other, &another, "its own"), -EEXIST);
+        assert_int_equal(store_token_answered(other, &its, "first"), 0);
+        assert_int_equal(store_token_answered(store, &its, "second"), -EEXIST);
         assert_int_equal(take(store, T, "dc3", hash, 1, NOW + STORE_REPEAT_S - 1), 1);
-        assert_int_equal(store_token_answer(store, hash, &answer), 0);
+        assert_int_equal(store_token_answer(store, &its, &answer), 0);
         assert_string_equal(answer.data, "first");
+        assert_int_equal(store_token_answer(store, &another, &answer), -ENOENT);
         assert_int_equal(take(store, T, "dc3", hash, 1, NOW + STORE_REPEAT_S), -EKEYREVOKED);
         assert_int_equal(store_revoke(store, T, "id-of-dc3", NOW), 0);
         assert_int_equal(take(store, T, "dc3", hash, 1, NOW + 1), -EKEYREVOKED);
-        assert_int_equal(store_token_answer(store, hash, &answer), -ENOENT);
-        assert_int_equal(store_token_answered(store, hash, "third"), -EEXIST);
+        assert_int_equal(store_token_answer(store, &its, &answer), -ENOENT);
+        assert_int_equal(store_token_answered(store, &its, "third"), -EEXIST);
 }
 
 static void keep(void *arg, const struct store_connector *c)

@@ -17,217 +17,14 @@
 #include <cmocka.h>
 
 #include "base/core/text.h"
-#include "queue/relay/bucket.h"
-#include "queue/relay/store-internal.h"
+#include "tests/queue/relay/memory_bucket.h"
 
 #define NODES 3
-#define ROWS_MAX 4096
 #define THINGS_MAX 4096
 #define PIN "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 #define NOW 1800000000
 
-/* ---- the bucket ---- */
-
-struct row {
-        char key[BUCKET_KEY_MAX];
-        char *value;
-        size_t n;
-        uint64_t revision;
-};
-
-struct servers {
-        struct row rows[ROWS_MAX];
-        size_t n;
-        uint64_t last;
-        int64_t created;
-};
-
-struct bucket {
-        struct servers *servers;
-        char beat[16];
-        uint64_t at, stored;
-        bool there, looked, watching, rewound; /* looked: since it came there, and since a copy was put back */
-};
-
 static struct servers servers, kept;
-static struct store *beside; /* takes what there is as soon as another has stored a beat, once */
-
-static struct row *row_of(struct servers *s, const char *key)
-{
-        for (size_t i = 0; i < s->n; i++)
-                if (strcmp(s->rows[i].key, key) == 0)
-                        return &s->rows[i];
-        return NULL;
-}
-
-static uint64_t put_row(struct servers *s, const char *key, const void *value, size_t n)
-{
-        struct row *row = row_of(s, key);
-
-        if (!row) {
-                assert_true(s->n < ROWS_MAX);
-                row = &s->rows[s->n++];
-                memset(row, 0, sizeof(*row));
-                snprintf(row->key, sizeof(row->key), "%s", key);
-        }
-        free(row->value);
-        row->value = malloc(n + 1);
-        assert_non_null(row->value);
-        memcpy(row->value, value, n);
-        row->n = n;
-        return row->revision = ++s->last;
-}
-
-static void clear(struct servers *s)
-{
-        for (size_t i = 0; i < s->n; i++)
-                free(s->rows[i].value);
-        s->n = 0;
-        s->last = 0;
-}
-
-static void copy(struct servers *to, const struct servers *from)
-{
-        clear(to);
-        for (size_t i = 0; i < from->n; i++) {
-                put_row(to, from->rows[i].key, from->rows[i].value, from->rows[i].n);
-                to->rows[i].revision = from->rows[i].revision;
-        }
-        to->last = from->last;
-        to->created = from->created;
-}
-
-int bucket_look(struct bucket *b, unsigned replicas, unsigned wait_ms, struct bucket_facts *ret_facts,
-                struct error *err)
-{
-        const struct row *beat = row_of(b->servers, b->beat), *epoch = row_of(b->servers, BUCKET_EPOCH_KEY);
-
-        (void)replicas;
-        (void)wait_ms;
-        if (!b->there)
-                return error_fail(err, -EHOSTUNREACH, "away");
-        b->looked = true;
-        *ret_facts = (struct bucket_facts){.created = b->servers->created,
-                                           .last = b->servers->last,
-                                           .beat = beat ? beat->revision : 0,
-                                           .epoch = epoch ? bucket_epoch_of(epoch->value, epoch->n) : 0};
-        return 0;
-}
-
-int64_t bucket_epoch_of(const char *value, size_t n)
-{
-        char text[24];
-
-        snprintf(text, sizeof(text), "%.*s", (int)n, value);
-        return strtoll(text, NULL, 10);
-}
-
-bool bucket_settle(struct bucket *b, unsigned wait_ms)
-{
-        (void)wait_ms;
-        if (!b->there)
-                return false;
-        const uint64_t stored = put_row(b->servers, b->beat, "{\"v\":1}", 7);
-        struct store *other = beside;
-
-        beside = NULL;
-        if (other)
-                assert_true(store_take(other, 0) > 0);
-        b->rewound = b->rewound || stored <= b->stored;
-        b->stored = stored;
-        return true;
-}
-
-int bucket_get(struct bucket *b, const char *key, struct buffer *value, uint64_t *ret_revision)
-{
-        const struct row *row = row_of(b->servers, key);
-
-        if (!bucket_writable(b))
-                return -EHOSTUNREACH;
-        *ret_revision = row ? row->revision : 0;
-        return row ? buffer_append(value, row->value, row->n) : -ENOENT;
-}
-
-int bucket_put(struct bucket *b, const char *key, const void *value, size_t n, uint64_t revision,
-               uint64_t *ret_revision)
-{
-        const struct row *row = row_of(b->servers, key);
-
-        if (!bucket_writable(b))
-                return -EHOSTUNREACH;
-        if ((row ? row->revision : 0) != revision)
-                return -EAGAIN;
-        *ret_revision = put_row(b->servers, key, value, n);
-        return 0;
-}
-
-void bucket_erase(struct bucket *b, uint64_t revision)
-{
-        struct servers *s = b->servers;
-
-        for (size_t i = 0; i < s->n; i++) {
-                if (s->rows[i].revision != revision)
-                        continue;
-                free(s->rows[i].value);
-                s->rows[i] = s->rows[--s->n];
-                return;
-        }
-}
-
-int bucket_watch(struct bucket *b, uint64_t after)
-{
-        b->at = after;
-        b->watching = b->there;
-        return b->there ? 0 : -EHOSTUNREACH;
-}
-
-int bucket_take(struct bucket *b, unsigned wait_ms, unsigned max, bucket_entry_fn *fn, void *arg)
-{
-        unsigned n = 0;
-
-        (void)wait_ms;
-        if (!b->watching)
-                return -EPIPE;
-        for (; n < max; n++) {
-                const struct row *next = NULL;
-
-                for (size_t i = 0; i < b->servers->n; i++) {
-                        const struct row *row = &b->servers->rows[i];
-                        next = row->revision > b->at && (!next || row->revision < next->revision) ? row : next;
-                }
-                if (!next)
-                        break;
-                b->at = next->revision;
-                fn(arg, next->key, next->value, next->n, next->revision);
-        }
-        return (int)n;
-}
-
-const char *bucket_beat_key(const struct bucket *b)
-{
-        return b->beat;
-}
-
-bool bucket_writable(const struct bucket *b)
-{
-        return b->there && b->looked;
-}
-
-const char *bucket_why(const struct bucket *b)
-{
-        (void)b;
-        return "away";
-}
-
-bool bucket_rewound(const struct bucket *b)
-{
-        return b->rewound;
-}
-
-void bucket_rewound_known(struct bucket *b)
-{
-        b->rewound = false;
-}
 
 /* ---- nodes, and what was done ---- */
 
@@ -362,9 +159,9 @@ static void step(void)
         if (any(40) == 0)
                 node->bucket.there = !node->bucket.there;
         if (any(150) == 0)
-                copy(&kept, &servers);
+                memory_copy(&kept, &servers);
         if (any(300) == 0 && kept.n) {
-                copy(&servers, &kept);
+                memory_copy(&servers, &kept);
                 for (size_t i = 0; i < NODES; i++)
                         nodes[i].bucket.watching = nodes[i].bucket.looked = false;
         }
@@ -466,8 +263,8 @@ static void begin_round(uint64_t seed)
 
         state = seed;
         numbers = n_secrets = n_tenants = n_serials = n_tokens = 0;
-        clear(&servers);
-        clear(&kept);
+        memory_clear(&servers);
+        memory_clear(&kept);
         servers.created = (int64_t)seed + 1;
         for (size_t i = 0; i < NODES; i++) {
                 memset(&nodes[i].bucket, 0, sizeof(nodes[i].bucket));
@@ -495,8 +292,8 @@ static void end_round(void)
                 }
                 rmdir(nodes[i].dir);
         }
-        clear(&servers);
-        clear(&kept);
+        memory_clear(&servers);
+        memory_clear(&kept);
 }
 
 static void check_all_hold_the_same(void)
@@ -534,11 +331,11 @@ static void test_removed_while_away(void **unused)
         assert_int_equal(store_tenant_add(nodes[0].store, "t1", PIN, NOW), 0);
         assert_int_equal(store_connector_enrol(nodes[0].store, "t1", "connector-00000001", "dc1", NOW), 0);
         settle_all();
-        const uint64_t epoch = row_of(&servers, BUCKET_EPOCH_KEY)->revision;
+        const uint64_t epoch = memory_row(&servers, BUCKET_EPOCH_KEY)->revision;
         nodes[2].bucket.there = nodes[2].bucket.watching = nodes[2].bucket.looked = false;
         assert_int_equal(store_tenant_remove(nodes[0].store, "t1", NOW), 0);
         settle_all();
-        assert_int_equal(row_of(&servers, BUCKET_EPOCH_KEY)->revision, epoch);
+        assert_int_equal(memory_row(&servers, BUCKET_EPOCH_KEY)->revision, epoch);
         check_all_hold_the_same();
         end_round();
 }
@@ -564,16 +361,16 @@ static void test_a_command_beside_the_relay(void **unused)
         (void)unused;
         begin_round(1);
         settle_all();
-        const uint64_t epoch = row_of(&servers, BUCKET_EPOCH_KEY)->revision;
+        const uint64_t epoch = memory_row(&servers, BUCKET_EPOCH_KEY)->revision;
         assert_int_equal(store_open(&command.store, nodes[0].dir, &err), 0);
         store_set_bucket(command.store, &command.bucket);
-        beside = nodes[0].store;
+        memory_beside = nodes[0].store;
         follow(&command);
-        assert_null(beside);
+        assert_null(memory_beside);
         assert_int_equal(store_waiting(command.store), 0);
         command.store = store_free(command.store);
         settle_all();
-        assert_int_equal(row_of(&servers, BUCKET_EPOCH_KEY)->revision, epoch);
+        assert_int_equal(memory_row(&servers, BUCKET_EPOCH_KEY)->revision, epoch);
         end_round();
 }
 
@@ -598,6 +395,16 @@ static void test_push(void **unused)
         end_round();
 }
 
+/* All are there, and the bucket is what it was when it was kept. */
+static void put_back(void)
+{
+        memory_copy(&servers, &kept);
+        for (size_t i = 0; i < NODES; i++)
+                nodes[i].bucket.watching = nodes[i].bucket.looked = false;
+        settle_all();
+        check_all_hold_the_same();
+}
+
 /* A copy from between, in which the tenant is removed: it says nothing against one that was made again since. */
 static void test_made_again(void **unused)
 {
@@ -605,18 +412,14 @@ static void test_made_again(void **unused)
         begin_round(1);
         assert_int_equal(store_tenant_add(nodes[0].store, "t1", PIN, NOW), 0);
         assert_int_equal(store_tenant_remove(nodes[0].store, "t1", NOW), 0);
-        copy(&kept, &servers);
+        memory_copy(&kept, &servers);
         nodes[2].bucket.there = nodes[2].bucket.watching = false; /* it hears nothing of what follows */
         assert_int_equal(store_tenant_add(nodes[0].store, "t1", PIN, NOW), 0);
         assert_int_equal(store_roster_put(nodes[0].store, "t1", 7, "roster", NOW), 0);
         assert_int_equal(store_connector_enrol(nodes[0].store, "t1", "connector-00000001", "dc1", NOW), 0);
         assert_int_equal(store_certificate_add(nodes[0].store, "t1", "connector-00000001", "01", NOW + 1000), 0);
         assert_true(store_revoke(nodes[0].store, "t1", "connector-00000001", NOW) > 0);
-        copy(&servers, &kept);
-        for (size_t i = 0; i < NODES; i++)
-                nodes[i].bucket.watching = nodes[i].bucket.looked = false;
-        settle_all();
-        check_all_hold_the_same();
+        put_back();
         for (size_t i = 0; i < NODES; i++) {
                 assert_int_equal(store_has_roster(nodes[i].store, "t1"), 1);
                 assert_int_equal(store_is_revoked(nodes[i].store, "t1", "", "01"), 1);
@@ -624,11 +427,96 @@ static void test_made_again(void **unused)
         end_round();
 }
 
+/* More was removed than a node remembers, one by one; the copy is from before that. */
+static void test_more_than_is_remembered(void **unused)
+{
+        struct store_secret list[STORE_SECRETS_MAX];
+        struct store_tenant t;
+        uint8_t hash[STORE_HASH_LEN];
+        size_t n = 0;
+
+        (void)unused;
+        begin_round(1);
+        assert_int_equal(store_tenant_add(nodes[0].store, "t1", PIN, NOW), 0);
+        assert_int_equal(store_tenant_add(nodes[0].store, "t2", PIN, NOW), 0);
+        new_hash(hash);
+        assert_int_equal(store_secret_add(nodes[0].store, "t1", SECRET_SERVICE, hash, NOW), 0);
+        settle_all();
+        memory_copy(&kept, &servers);
+        nodes[2].bucket.there = nodes[2].bucket.watching = false;
+        for (int i = 1; i <= REMOVED_MAX + 10; i++) {
+                assert_int_equal(store_secret_remove(nodes[0].store, "t1", hash, NOW + i), 1);
+                new_hash(hash);
+                assert_int_equal(store_secret_add(nodes[0].store, "t1", SECRET_SERVICE, hash, NOW + i), 0);
+                assert_int_equal(store_tenant_remove(nodes[0].store, "t2", NOW + i), 0);
+                assert_int_equal(store_tenant_add(nodes[0].store, "t2", PIN, NOW + i), 0);
+        }
+        assert_int_equal(store_roster_put(nodes[0].store, "t2", 7, "roster", NOW), 0);
+        put_back();
+        for (size_t i = 0; i < NODES; i++) {
+                assert_int_equal(store_secrets(nodes[i].store, "t1", list, &n), 0);
+                assert_int_equal(n, 1);
+                assert_memory_equal(list[0].hash, hash, STORE_HASH_LEN);
+                assert_int_equal(store_tenant_get(nodes[i].store, "t2", &t), 0);
+                assert_int_equal(t.since, NOW + REMOVED_MAX + 10);
+                assert_int_equal(store_has_roster(nodes[i].store, "t2"), 1);
+        }
+        end_round();
+}
+
+static void find_revoked(void *arg, const struct store_listed *c)
+{
+        *(int *)arg = c->revoked;
+}
+
+/* It enrolled again, with a new token, behind a copy in which it is revoked: that says nothing against it. A second
+ * revocation behind such a copy counts as before, and so does one of a node that did not know of the enrolment. */
+static void test_enrolled_again(void **unused)
+{
+        static const char id[] = "connector-00000001";
+        int revoked = -1;
+
+        (void)unused;
+        begin_round(1);
+        assert_int_equal(store_tenant_add(nodes[0].store, "t1", PIN, NOW), 0);
+        assert_int_equal(store_connector_enrol(nodes[0].store, "t1", id, "dc1", NOW), 0);
+        assert_int_equal(store_certificate_add(nodes[0].store, "t1", id, "01", NOW + 1000), 0);
+        assert_true(store_revoke(nodes[0].store, "t1", id, NOW) > 0);
+        settle_all();
+        memory_copy(&kept, &servers);
+        assert_int_equal(store_connector_enrol(nodes[1].store, "t1", id, "dc1", NOW + 1), 0);
+        assert_int_equal(store_certificate_add(nodes[1].store, "t1", id, "02", NOW + 1000), 0);
+        settle_all();
+        put_back();
+        for (size_t i = 0; i < NODES; i++) {
+                assert_int_equal(store_is_revoked(nodes[i].store, "t1", id, "02"), 0);
+                assert_int_equal(store_is_revoked(nodes[i].store, "t1", id, "01"), 1);
+        }
+        memory_copy(&kept, &servers);
+        assert_true(store_revoke(nodes[2].store, "t1", id, NOW + 2) > 0);
+        settle_all();
+        put_back();
+        assert_int_equal(store_connectors(nodes[0].store, "t1", find_revoked, &revoked), 0);
+        assert_int_equal(revoked, 1);
+        nodes[2].bucket.there = nodes[2].bucket.watching = false;
+        assert_int_equal(store_connector_enrol(nodes[0].store, "t1", id, "dc1", NOW + 3), 0);
+        assert_int_equal(store_revoke(nodes[2].store, "t1", id, NOW + 4), 0);
+        settle_all();
+        check_all_hold_the_same();
+        assert_int_equal(store_connectors(nodes[1].store, "t1", find_revoked, &revoked), 0);
+        assert_int_equal(revoked, 1);
+        end_round();
+}
+
 int main(void)
 {
-        const struct CMUnitTest tests[] = {cmocka_unit_test(test_made_again), cmocka_unit_test(test_removed_while_away),
+        const struct CMUnitTest tests[] = {cmocka_unit_test(test_made_again),
+                                           cmocka_unit_test(test_removed_while_away),
+                                           cmocka_unit_test(test_enrolled_again),
+                                           cmocka_unit_test(test_more_than_is_remembered),
                                            cmocka_unit_test(test_a_command_beside_the_relay),
-                                           cmocka_unit_test(test_push), cmocka_unit_test(test_whatever_happens)};
+                                           cmocka_unit_test(test_push),
+                                           cmocka_unit_test(test_whatever_happens)};
 
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
