@@ -5,59 +5,24 @@ usage: test_hops.py BUILD STEADY
 import json
 import os
 import signal
-import sys
 import time
 import unittest
 
-from e2e import LAB, WRONG, SiteTest, bad_password_count, wait_for
+from e2e import LAB, WRONG, bad_password_count, wait_for
 from steady import Driver, Service
-from test_nodes import FOLLOW, Node, free_port
-
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lab'))
-import lab_nats  # noqa: E402
+from test_nodes import NodesTest
 
 WRONG_ONES = 3
 
 
-class Hops(SiteTest):
+class Hops(NodesTest):
     CONNECTORS = [('north', 'ldap'), ('south', 'krb5')]
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        site = cls.site
-        cls.nats = lab_nats.Cluster(site.dir).start()
-        cls.addClassCleanup(cls.nats.stop)
-        # connectors know the first alone
-        cls.nodes = [Node(site, 'a', '127.0.0.1', site.port), Node(site, 'b', '127.0.0.2', free_port('127.0.0.2'))]
-        cls.addClassCleanup(cls.stop_nodes)
-        site.relay.stop()
-        for node in cls.nodes:
-            node.make([], cls.nats.conf(store=False, dispatch=True), dispatch='nats')
-            node.start()
-
-    @classmethod
-    def stop_nodes(cls):
-        for node in cls.nodes:
-            if node.daemon:
-                node.daemon.stop()
-
-    @classmethod
-    def logs(cls):
-        return super().logs() + [os.path.join(n.dir, 'log') for n in cls.nodes if os.path.exists(os.path.join(n.dir, 'log'))]
-
-    def setUp(self):
-        for node in self.nodes:
-            wait_for(f'both connectors are ready at {node.name}', lambda n=node: n.ready() == 2)
+    KNOWN, NATS = 0, True  # connectors know the first alone
 
     @staticmethod
     def log_of(node):
         with open(os.path.join(node.dir, 'log'), encoding='utf-8') as f:
             return f.read()
-
-    def settle(self, driver):
-        since = time.monotonic()
-        wait_for('sign-ins went on', lambda: len(driver.since(since)) >= FOLLOW)
 
     def judge(self, driver, what, most_lost=0):
         print(f'  {what}: {len(driver.lost())} of {len(driver.answers)} lost {[(x.word, x.started) for x in driver.lost()]}', flush=True)

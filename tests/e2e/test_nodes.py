@@ -18,6 +18,9 @@ from e2e import SiteTest, wait_for
 from postern_site import Daemon
 from steady import Driver
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lab'))
+import lab_nats  # noqa: E402
+
 ROUNDS = int(sys.argv[3]) if len(sys.argv) > 3 else 1
 FOLLOW = 10
 PAUSE = 2
@@ -66,18 +69,24 @@ class Node:
         return len(self.site.keys()['ready'])
 
 
-class Nodes(SiteTest):
+class NodesTest(SiteTest):
+    """The relay is some nodes: of KNOWN of them connectors are told. NATS: they pass sign-ins to each other."""
     CONNECTORS = [('north', 'ldap'), ('south', 'ldap')]
+    NODES, KNOWN, NATS = 2, 2, False
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        site = cls.site
-        cls.nodes = [Node(site, 'a', '127.0.0.1', site.port), Node(site, 'b', '127.0.0.2', free_port('127.0.0.2'))]
+        site, settings, sections = cls.site, {}, ''
+        if cls.NATS:
+            cls.nats = lab_nats.Cluster(site.dir).start()
+            cls.addClassCleanup(cls.nats.stop)
+            settings, sections = {'dispatch': 'nats'}, cls.nats.conf(store=False, dispatch=True)
+        cls.nodes = [Node(site, 'abc'[n], f'127.0.0.{n + 1}', free_port(f'127.0.0.{n + 1}') if n else site.port) for n in range(cls.NODES)]
         cls.addClassCleanup(cls.stop_nodes)
         site.relay.stop()
         for node in cls.nodes:
-            node.make([n.url for n in cls.nodes])
+            node.make([n.url for n in cls.nodes[:cls.KNOWN]], sections, **settings)
             node.start()
 
     @classmethod
@@ -101,6 +110,8 @@ class Nodes(SiteTest):
         since = time.monotonic()
         wait_for('sign-ins went on', lambda: len(driver.since(since)) >= FOLLOW)
 
+
+class Nodes(NodesTest):
     def judge(self, driver, what):
         print(f'  {what}: {len(driver.lost())} of {len(driver.answers)} lost', flush=True)
         self.assertEqual(driver.wrong(), [])

@@ -5,44 +5,21 @@ usage: test_strays.py BUILD STEADY
 import json
 import os
 import signal
-import sys
 import threading
 import unittest
 
-from e2e import LAB, WRONG, SiteTest, bad_password_count, wait_for
+from e2e import LAB, WRONG, bad_password_count, wait_for
 from steady import Service
-from test_nodes import Node, free_port
-
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lab'))
-import lab_nats  # noqa: E402
+from test_nodes import NodesTest
 
 SIGN_INS = 8
 
 
-class Strays(SiteTest):
-    CONNECTORS = [('north', 'ldap'), ('south', 'ldap')]
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        site = cls.site
-        cls.nats = lab_nats.Cluster(site.dir).start()
-        cls.addClassCleanup(cls.nats.stop)
-        cls.nodes = [Node(site, 'a', '127.0.0.1', site.port), *(Node(site, name, address, free_port(address))
-                                                                for name, address in (('b', '127.0.0.2'), ('c', '127.0.0.3')))]
-        cls.addClassCleanup(lambda: [node.daemon and node.daemon.stop() for node in cls.nodes])
-        site.relay.stop()
-        for node in cls.nodes:
-            node.make([n.url for n in cls.nodes[:2]], cls.nats.conf(store=False, dispatch=True), dispatch='nats')
-            node.start()
-
-    @classmethod
-    def logs(cls):
-        return super().logs() + [os.path.join(n.dir, 'log') for n in cls.nodes if os.path.exists(os.path.join(n.dir, 'log'))]
+class Strays(NodesTest):
+    NODES, NATS = 3, True
 
     def setUp(self):
-        for node in self.nodes:
-            wait_for(f'both connectors are ready at {node.name}', lambda n=node: n.ready() == 2)
+        super().setUp()
         for c in self.site.connectors.values():
             wait_for('it is linked to two', lambda c=c: [n['state'] for n in self.links(c).values()] == ['up', 'up'])
 

@@ -13,58 +13,18 @@
 
 #include "queue/relay/nodes-internal.h"
 #include "tests/queue/relay/no_store.h"
+#include "tests/queue/relay/own_bus.h"
 
 #define T "acme"
 
 /* ---- the bus ---- */
 
-struct bus {
-        struct bus_ops ops;
-        unsigned byes, byes_to_all;
-};
-static struct bus the_bus;
+static unsigned byes, byes_to_all;
 
-int bus_new(struct bus **ret_bus, struct loop *loop, const struct relay_config *config, const char *run,
-            const struct bus_ops *ops, struct error *err)
+void own_bus_sent(const char *run, const struct msg_out *m)
 {
-        (void)loop;
-        (void)config;
-        (void)run;
-        (void)err;
-        the_bus = (struct bus){.ops = *ops};
-        *ret_bus = &the_bus;
-        return 0;
-}
-
-struct bus *bus_free(struct bus *bus)
-{
-        (void)bus;
-        return NULL;
-}
-
-bool bus_is_connected(const struct bus *bus)
-{
-        (void)bus;
-        return true;
-}
-
-size_t bus_queued(const struct bus *bus)
-{
-        (void)bus;
-        return 0;
-}
-
-void bus_reload(struct bus *bus)
-{
-        (void)bus;
-}
-
-int bus_send(struct bus *bus, const char *run, uint64_t number, const struct msg_out *m)
-{
-        (void)number;
-        bus->byes += m->data[0] == NODES_BYE && run;
-        bus->byes_to_all += m->data[0] == NODES_BYE && !run;
-        return 0;
+        byes += m->data[0] == NODES_BYE && run;
+        byes_to_all += m->data[0] == NODES_BYE && !run;
 }
 
 /* ---- a node, and others by their messages ---- */
@@ -87,7 +47,9 @@ static int setup(void **state)
         tenant = tenant_new(&relay, &row);
         assert_non_null(tenant);
         assert_int_equal(nodes_new(&relay.nodes, &relay, &err), 0);
-        the_bus.ops.state(the_bus.ops.arg, true, NULL);
+        byes = byes_to_all = 0;
+        own_bus.connected = true;
+        own_bus.ops.state(own_bus.ops.arg, true, NULL);
         return 0;
 }
 
@@ -115,7 +77,7 @@ static void begin(struct msg_out *m, unsigned node, enum nodes_frame type, uint6
 static void tell(const struct msg_out *m)
 {
         assert_false(m->overflow);
-        the_bus.ops.message(the_bus.ops.arg, m->data, m->len);
+        own_bus.ops.message(own_bus.ops.arg, m->data, m->len);
 }
 
 /* The node says that it lives. */
@@ -195,8 +157,8 @@ static void test_bye(void **state)
         beat(1, 0);
         beat(2, 0);
         relay.nodes = nodes_free(relay.nodes);
-        assert_int_equal(the_bus.byes, 2);
-        assert_int_equal(the_bus.byes_to_all, 0);
+        assert_int_equal(byes, 2);
+        assert_int_equal(byes_to_all, 0);
 }
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
