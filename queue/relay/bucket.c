@@ -24,6 +24,7 @@
 #define LOOK_AGAIN_MS 100
 #define SETTLE_MS 10
 #define SUBJECT_MAX (BUCKET_KEY_MAX + 48)
+#define DUPLICATE_CONFLICT 10158 /* JSStreamDuplicateMessageConflict: the other is being stored just now */
 
 struct bucket {
         struct cluster *cluster;
@@ -69,13 +70,12 @@ static int open_context(struct bucket *b, struct cluster *cluster)
                 jsCtx_Destroy(js);
                 return -ENOMEM;
         }
-        natsSubscription_Destroy(b->watch);
-        natsSubscription_Destroy(b->acks);
+        cluster_drop(b->cluster, &b->watch);
+        cluster_drop(b->cluster, &b->acks);
         jsCtx_Destroy(b->js);
         b->cluster = cluster;
         b->js = js;
         b->acks = acks;
-        b->watch = NULL;
         b->beaten_at = 0;
         b->looked_at = cluster_reconnects(cluster);
         return 0;
@@ -115,8 +115,8 @@ struct bucket *bucket_free(struct bucket *bucket)
 {
         if (!bucket)
                 return NULL;
-        natsSubscription_Destroy(bucket->watch);
-        natsSubscription_Destroy(bucket->acks);
+        cluster_drop(bucket->cluster, &bucket->watch);
+        cluster_drop(bucket->cluster, &bucket->acks);
         jsCtx_Destroy(bucket->js);
         free(bucket);
         return NULL;
@@ -216,8 +216,7 @@ static void take_acks(struct bucket *b)
         }
         if (!b->rewound || !b->watch)
                 return;
-        natsSubscription_Destroy(b->watch); /* bucket_take says so, and it is looked at anew */
-        b->watch = NULL;
+        cluster_drop(b->cluster, &b->watch); /* bucket_take says so, and it is looked at anew */
 }
 
 bool bucket_rewound(const struct bucket *bucket)
@@ -258,8 +257,7 @@ void bucket_beat(struct bucket *bucket)
         else if (!bucket->behind_since)
                 bucket->behind_since = now ? now : 1;
         else if (now - bucket->behind_since > WATCH_LATE_MS) { /* what is stored does not come: bucket_take says so */
-                natsSubscription_Destroy(bucket->watch);
-                bucket->watch = NULL;
+                cluster_drop(bucket->cluster, &bucket->watch);
                 bucket->behind_since = 0;
         }
 }
@@ -428,10 +426,16 @@ int bucket_get(struct bucket *bucket, const char *key, struct buffer *value, uin
         return r;
 }
 
+/*
+ * Of two that store at once behind the same revision one must lose. NATS servers up to 2.9.20 compare the expected
+ * revision before they order what comes, and let both through (nats-server issue 4320); what all of them look at while
+ * they store, one after the other, is the message's id. So the id says which revision it comes behind. A key that has
+ * none is compared while it is stored by all of them, and may have been erased a moment ago: that needs no id.
+ */
 int bucket_put(struct bucket *bucket, const char *key, const void *value, size_t n, uint64_t revision,
                uint64_t *ret_revision)
 {
-        char subject[SUBJECT_MAX], answer[256];
+        char subject[SUBJECT_MAX], id[SUBJECT_MAX + 24], answer[256];
         jsErrCode code = (jsErrCode)0;
         jsPubOptions options;
         jsPubAck *ack = NULL;
@@ -445,15 +449,19 @@ int bucket_put(struct bucket *bucket, const char *key, const void *value, size_t
         options.ExpectStream = bucket->stream;
         options.ExpectLastSubjectSeq = revision;
         options.ExpectNoMessage = revision == 0;
+        (void)snprintf(id, sizeof(id), "%s@%llu", key, (unsigned long long)revision);
+        options.MsgId = revision ? id : NULL;
         s = s ? s : natsMsg_Create(&msg, subject, NULL, value, (int)n);
         s = s ? s : js_PublishMsg(&ack, bucket->js, msg, &options, &code);
         natsMsg_Destroy(msg);
         if (s == NATS_OK) {
+                const bool second = ack->Duplicate;
+
                 *ret_revision = ack->Sequence;
                 jsPubAck_Destroy(ack);
-                return 0;
+                return second ? -EAGAIN : 0;
         }
-        if (code == JSStreamWrongLastSequenceErr)
+        if (code == JSStreamWrongLastSequenceErr || (int)code == DUPLICATE_CONFLICT)
                 return -EAGAIN;
         if (code == (jsErrCode)0)
                 return unreached(bucket, s);
@@ -480,8 +488,7 @@ int bucket_watch(struct bucket *bucket, uint64_t after)
         jsErrCode code = (jsErrCode)0;
         jsSubOptions options;
 
-        natsSubscription_Destroy(bucket->watch);
-        bucket->watch = NULL;
+        cluster_drop(bucket->cluster, &bucket->watch);
         bucket->behind_since = 0;
         bucket->delivered = 0;
         if (!cluster_connected(bucket->cluster))

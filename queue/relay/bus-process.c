@@ -146,10 +146,8 @@ static void tell_state(struct server *s, bool connected, const char *why)
 
 static void drop_connection(struct server *s)
 {
-        for (size_t i = 0; i < SUBSCRIPTIONS; i++) {
-                natsSubscription_Destroy(s->subscriptions[i]);
-                s->subscriptions[i] = NULL;
-        }
+        for (size_t i = 0; i < SUBSCRIPTIONS; i++)
+                cluster_drop(s->cluster, &s->subscriptions[i]);
         s->cluster = cluster_free(s->cluster);
 }
 
@@ -184,7 +182,7 @@ static int connect_now(struct server *s, struct error *err)
         const natsStatus status = subscribe(s, cluster, subscriptions);
         if (status != NATS_OK) {
                 for (size_t i = 0; i < SUBSCRIPTIONS; i++)
-                        natsSubscription_Destroy(subscriptions[i]);
+                        cluster_drop(cluster, &subscriptions[i]);
                 return error_fail(err, -EACCES, "NATS does not let dispatch listen to %s.> (%s)", s->setup.subject,
                                   natsStatus_GetText(status));
         }

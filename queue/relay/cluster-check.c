@@ -190,7 +190,7 @@ static int check_apart(const struct relay_config *config, struct cluster *store,
         s = s ? s : natsConnection_PublishString(cluster_connection(dispatch), subject, "-");
         s = s ? s : natsConnection_FlushTimeout(cluster_connection(dispatch), WAIT_MS);
         s = s ? s : natsSubscription_NextMsg(&msg, sub, HEAR_MS);
-        natsSubscription_Destroy(sub);
+        cluster_drop(store, &sub);
         natsMsg_Destroy(msg);
         if (s != NATS_OK)
                 return 0;

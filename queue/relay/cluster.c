@@ -20,6 +20,7 @@
 #define RECONNECT_MS 250
 #define PING_MS 5000 /* twice unanswered: the server is gone */
 #define NO_BUFFER 1  /* byte; 0 is libnats' 8 MB */
+#define DROPPED_MAX 16
 #define SEED_LEN 58
 #define NKEY_LEN 56
 #define SEED_BYTES 36 /* two of prefix, the key, its checksum */
@@ -28,6 +29,8 @@
 struct cluster {
         natsConnection *nc;
         natsOptions *options;
+        natsSubscription *dropped[DROPPED_MAX]; /* of which a message may be read just now */
+        size_t n_dropped;
         char *jwt, *seed, *user, *password; /* NULL where the login has none */
 };
 
@@ -293,14 +296,35 @@ static void login_free(char *text)
         free(text);
 }
 
+static void free_dropped(struct cluster *c)
+{
+        while (c->n_dropped)
+                natsSubscription_Destroy(c->dropped[--c->n_dropped]);
+}
+
+void cluster_drop(struct cluster *cluster, natsSubscription **subscription)
+{
+        if (!*subscription)
+                return;
+        (void)natsSubscription_Unsubscribe(*subscription);
+        cluster->dropped[cluster->n_dropped++] = *subscription;
+        *subscription = NULL;
+        if (cluster->n_dropped < DROPPED_MAX)
+                return;
+        /* an answer is read behind all that came before; else the end of the connection is that of its thread */
+        if (natsConnection_FlushTimeout(cluster->nc, CONNECT_MS) != NATS_OK)
+                natsConnection_Close(cluster->nc);
+        free_dropped(cluster);
+}
+
 struct cluster *cluster_free(struct cluster *cluster)
 {
         if (!cluster)
                 return NULL;
-        if (cluster->nc) {
-                natsConnection_Close(cluster->nc); /* its threads sign no more after this */
-                natsConnection_Destroy(cluster->nc);
-        }
+        if (cluster->nc)
+                natsConnection_Close(cluster->nc); /* its threads sign and read no more after this */
+        free_dropped(cluster);
+        natsConnection_Destroy(cluster->nc);
         natsOptions_Destroy(cluster->options);
         login_free(cluster->jwt);
         login_free(cluster->seed);

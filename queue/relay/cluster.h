@@ -19,6 +19,7 @@
 
 struct cluster;
 struct __natsConnection; /* natsConnection */
+struct __natsSubscription;
 
 enum cluster_role { CLUSTER_STORE = 0, CLUSTER_DISPATCH };
 
@@ -64,6 +65,13 @@ struct cluster *cluster_free(struct cluster *cluster);
 DEFINE_FREEP(struct cluster, cluster_free)
 /* Borrowed. */
 struct __natsConnection *cluster_connection(struct cluster *cluster);
+/*
+ * Ends a subscription of this connection, and sets *subscription to NULL; NULL: nothing. The one way to do that:
+ * libnats up to 3.5.0 frees a subscription that natsSubscription_Destroy() is called for while its own thread reads a
+ * message of it (nats.c issue 637). It is unsubscribed at once, and freed when that thread is certainly behind it: with
+ * the connection, or before.
+ */
+void cluster_drop(struct cluster *cluster, struct __natsSubscription **subscription);
 bool cluster_connected(struct cluster *cluster);
 /* How often it was connected anew: consumers of the servers before are gone then. */
 uint64_t cluster_reconnects(struct cluster *cluster);

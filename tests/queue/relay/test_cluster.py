@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Joining real NATS servers: logins of each form, wrong ones, TLS that is not as it must be. Usage: test_cluster.py JOIN [unittest words]"""
+"""Joining real NATS servers: logins of each form, wrong ones, TLS that is not as it must be. Usage: test_cluster.py JOIN AT_ONCE [unittest words]"""
 import os
 import subprocess
 import sys
@@ -10,7 +10,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'
 import lab_certs  # noqa: E402
 import lab_nats  # noqa: E402
 
-JOIN = None
+JOIN = AT_ONCE = None
 
 
 class Joining(unittest.TestCase):
@@ -76,7 +76,21 @@ class Joining(unittest.TestCase):
         finally:
             self.cluster.start(0)
 
+    def at_once(self, what, rounds):
+        """What two sides say that use the bucket in the same moment, by two servers."""
+        login, ca = self.cluster.path('store.login'), self.cluster.path('certs', 'ca.pem')
+        done = subprocess.run([AT_ONCE, what, str(rounds), ca, login, lab_nats.BUCKET, *self.cluster.servers()[:2]],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False, timeout=170)
+        self.assertEqual((done.returncode, done.stderr), (0, ''))
+        return int(done.stdout)
+
+    def test_of_two_that_store_behind_one_revision_one_does(self):
+        self.assertEqual(self.at_once('put', 150), 0)
+
+    def test_a_watch_may_end_while_its_messages_come(self):
+        self.assertGreater(self.at_once('watch', 300), 0)
+
 
 if __name__ == '__main__':
-    JOIN = os.path.abspath(sys.argv.pop(1))
+    JOIN, AT_ONCE = (os.path.abspath(sys.argv.pop(1)) for _ in range(2))
     unittest.main()
