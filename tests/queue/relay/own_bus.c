@@ -1,3 +1,8 @@
+/*
+ * The bus that a test has in its hand: one a program, with the node's callbacks.
+ *
+ * It carries nothing anywhere: what was sent and what came are the test's.
+ */
 #include "tests/queue/relay/own_bus.h"
 
 struct bus own_bus;
