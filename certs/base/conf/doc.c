@@ -54,21 +54,6 @@ static void write_range(FILE *out, const struct conf_key *key, void (*write)(FIL
         buffer_free(&text);
 }
 
-static void write_sample_key(FILE *out, const struct conf_key *key)
-{
-        (void)fputc('\n', out);
-        write_comment(out, key->help);
-        write_range(out, key, write_comment);
-        if (!key->example)
-                (void)fprintf(out, "#%s =%s%s\n", key->name, key->initial ? " " : "", key->initial ? key->initial : "");
-        for (const char *line = key->example; line && *line;) {
-                int n = (int)strcspn(line, "\n");
-
-                (void)fprintf(out, "%s = %.*s\n", key->name, n, line);
-                line += n + (line[n] == '\n');
-        }
-}
-
 void conf_write_sample(FILE *out, const struct conf_schema *schema, const char *const *intro)
 {
         for (; *intro; intro++)
@@ -82,8 +67,20 @@ void conf_write_sample(FILE *out, const struct conf_schema *schema, const char *
                 if (section->comment)
                         write_comment(out, section->comment);
                 (void)fprintf(out, "%s[%s]\n", out_of_use ? "#" : "", title + out_of_use);
-                for (size_t k = 0; k < section->n_keys; k++)
-                        write_sample_key(out, &section->keys[k]);
+                for (const struct conf_key *key = section->keys; key < section->keys + section->n_keys; key++) {
+                        (void)fputc('\n', out);
+                        write_comment(out, key->help);
+                        write_range(out, key, write_comment);
+                        if (!key->example)
+                                (void)fprintf(out, "#%s =%s%s\n", key->name, key->initial ? " " : "",
+                                              key->initial ? key->initial : "");
+                        for (const char *line = key->example; line && *line;) {
+                                int n = (int)strcspn(line, "\n");
+
+                                (void)fprintf(out, "%s = %.*s\n", key->name, n, line);
+                                line += n + (line[n] == '\n');
+                        }
+                }
         }
 }
 

@@ -165,35 +165,33 @@ static size_t count_items(const struct conf_key *key, const char *field)
         return n;
 }
 
-static int add_item(struct conf *conf, const struct conf_key *key, char *field, const char *item, struct error *err)
-{
-        const size_t n = count_items(key, field);
-        struct error why = {"out of memory"};
-        char *slot = field + n * key->size;
-        int r;
-
-        if (n == key->max) {
-                (void)error_fail(&why, 0, "it has more than %u items", key->max);
-                return refuse(key, -EINVAL, why.text, err);
-        }
-        if (key->item)
-                r = key->item(conf, slot, item, &why);
-        else
-                r = key->check && key->check(item, &why) < 0 ? -EINVAL : store_text(conf, slot, item);
-        return r < 0 ? refuse(key, r, why.text, err) : 0;
-}
-
 static int set_list(struct conf *conf, const struct conf_key *key, void *base, const char *value, struct error *err)
 {
         _cleanup_(freep) char *copy = strdup(value);
         char *field = (char *)base + key->offset, *rest = copy, *item;
-        int r = copy ? 0 : -ENOMEM;
+        size_t n;
 
-        while (r == 0 && (item = strsep(&rest, LIST_SEPARATORS)))
-                r = *item ? add_item(conf, key, field, item, err) : 0;
-        if (r < 0)
-                return r;
-        size_t n = count_items(key, field);
+        if (!copy)
+                return -ENOMEM;
+        while ((item = strsep(&rest, LIST_SEPARATORS))) {
+                struct error why = {"out of memory"};
+                int r = 0;
+
+                if (!*item)
+                        continue;
+                n = count_items(key, field);
+                if (n == key->max)
+                        r = error_fail(&why, -EINVAL, "it has more than %u items", key->max);
+                else if (key->item)
+                        r = key->item(conf, field + n * key->size, item, &why);
+                else if (key->check && key->check(item, &why) < 0)
+                        r = -EINVAL;
+                else
+                        r = store_text(conf, field + n * key->size, item);
+                if (r < 0)
+                        return refuse(key, r, why.text, err);
+        }
+        n = count_items(key, field);
         if (key->offset_n)
                 memcpy((char *)base + key->offset_n, &n, sizeof(n));
         return n < key->min || (n == 0 && key->required) ? refuse(key, -EINVAL, "it is empty", err) : 0;

@@ -92,18 +92,20 @@ int buffer_append_char(struct buffer *b, char c)
 }
 
 /* Formats into the room that there is, and once more where that was too little. */
-static int __attribute__((format(printf, 2, 0))) append_formatted(struct buffer *b, const char *fmt, va_list ap)
+int buffer_printf(struct buffer *b, const char *fmt, ...)
 {
         size_t room = b->cap - b->len;
-        va_list again;
+        va_list ap;
         int r = 0;
 
-        va_copy(again, ap);
-        int n = vsnprintf(room ? b->data + b->len : NULL, room, fmt, again);
-        va_end(again);
+        va_start(ap, fmt);
+        int n = vsnprintf(room ? b->data + b->len : NULL, room, fmt, ap);
+        va_end(ap);
         if (n >= 0 && (size_t)n >= room) {
                 r = grow(b, (size_t)n);
+                va_start(ap, fmt);
                 n = r < 0 ? n : vsnprintf(b->data + b->len, (size_t)n + 1, fmt, ap);
+                va_end(ap);
         }
         if (n >= 0 && r == 0 && (size_t)n <= b->max - b->len) {
                 b->len += (size_t)n;
@@ -112,16 +114,6 @@ static int __attribute__((format(printf, 2, 0))) append_formatted(struct buffer 
         if (b->cap > 0)
                 b->data[b->len] = '\0';
         return n < 0 ? -EINVAL : r < 0 ? r : -EMSGSIZE;
-}
-
-int buffer_printf(struct buffer *b, const char *fmt, ...)
-{
-        va_list ap;
-
-        va_start(ap, fmt);
-        int r = append_formatted(b, fmt, ap);
-        va_end(ap);
-        return r;
 }
 
 void buffer_consume(struct buffer *b, size_t n)

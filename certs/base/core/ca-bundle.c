@@ -133,24 +133,6 @@ static int inside_key(struct reading *r, const char *line, size_t n)
         return 0;
 }
 
-/* Looks like a piece of a block: a first or last line, whole or not, or a line of base64. */
-static const char *outside_fault(const char *line, size_t n)
-{
-        bool dashes = holds_word(line, n, "--");
-
-        if (dashes && holds_word(line, n, "PRIVATE KEY"))
-                return "a private key has no place in a file of CA certificates";
-        if (dashes && holds_word(line, n, "BEGIN ") && !holds_word(line, n, "CERTIFICATE-"))
-                return "this block is no certificate; only " BEGIN " is taken";
-        if (dashes &&
-            (holds_word(line, n, "BEGIN") || holds_word(line, n, "END") || holds_word(line, n, "CERTIFICATE")))
-                return "a certificate is damaged here: the line is like " BEGIN " or " END ", but not the same or not "
-                       "in its place";
-        if (n >= BASE64_LINE_LEAST && strspn(line, BASE64 "=") >= n && strspn(line, HEX) < n)
-                return "a certificate is damaged here: a line of base64 stands outside of any";
-        return NULL;
-}
-
 static int outside_blocks(struct reading *r, const char *line, size_t n)
 {
         if (n == strlen(BEGIN) && memcmp(line, BEGIN, n) == 0) {
@@ -162,7 +144,20 @@ static int outside_blocks(struct reading *r, const char *line, size_t n)
                 r->other = true;
                 return 0;
         }
-        const char *fault = outside_fault(line, n);
+        /* What looks like a piece of a block is one that was damaged: a first or last line, whole or not, or base64. */
+        const bool dashes = holds_word(line, n, "--");
+        const char *fault = NULL;
+
+        if (dashes && holds_word(line, n, "PRIVATE KEY"))
+                fault = "a private key has no place in a file of CA certificates";
+        else if (dashes && holds_word(line, n, "BEGIN ") && !holds_word(line, n, "CERTIFICATE-"))
+                fault = "this block is no certificate; only " BEGIN " is taken";
+        else if (dashes &&
+                 (holds_word(line, n, "BEGIN") || holds_word(line, n, "END") || holds_word(line, n, "CERTIFICATE")))
+                fault = "a certificate is damaged here: the line is like " BEGIN " or " END ", but not the same or not "
+                        "in its place";
+        else if (n >= BASE64_LINE_LEAST && strspn(line, BASE64 "=") >= n && strspn(line, HEX) < n)
+                fault = "a certificate is damaged here: a line of base64 stands outside of any";
         return fault ? admin_text_fail(r->err, -EBADMSG, r->name, r->line, fault) : 0;
 }
 

@@ -13,19 +13,6 @@
 
 #include "base/core/text.h"
 
-/* Replaces control characters and bytes that are no UTF-8, as a "%.40s" may leave them. */
-static void make_plain(char *text)
-{
-        size_t n = strlen(text), step;
-
-        for (size_t i = 0; i < n; i += step ? step : 1) {
-                uint32_t c = 0;
-                step = utf8_next(text + i, n - i, &c);
-                if (step == 0 || c < 0x20 || c == 0x7f)
-                        text[i] = '?';
-        }
-}
-
 /* Drops a UTF-8 character that was cut in half at the end. */
 static void drop_half(char *text)
 {
@@ -55,7 +42,14 @@ write_text(struct error *err, const char *fmt, va_list ap, const char *behind)
         }
         if (n >= (int)sizeof err->text)
                 drop_half(err->text);
-        make_plain(err->text);
+        /* control characters, and bytes that are no UTF-8, as a "%.40s" may leave them */
+        const size_t len = strlen(err->text);
+        for (size_t i = 0, step; i < len; i += step ? step : 1) {
+                uint32_t c = 0;
+                step = utf8_next(err->text + i, len - i, &c);
+                if (step == 0 || c < 0x20 || c == 0x7f)
+                        err->text[i] = '?';
+        }
 }
 
 int error_fail(struct error *err, int code, const char *fmt, ...)

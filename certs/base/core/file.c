@@ -21,16 +21,6 @@
 
 #define READ_CHUNK 16384
 
-static ssize_t read_some(int fd, void *p, size_t n)
-{
-        ssize_t r;
-
-        do
-                r = read(fd, p, n);
-        while (r < 0 && errno == EINTR);
-        return r < 0 ? -errno : r;
-}
-
 /* A full buffer must meet the end of the file: -EMSGSIZE when there is more. */
 static int read_to_end(struct buffer *out, int fd)
 {
@@ -41,10 +31,14 @@ static int read_to_end(struct buffer *out, int fd)
                 int r = chunk ? buffer_reserve(out, chunk) : 0;
                 if (r < 0)
                         return r;
-                ssize_t n = read_some(fd, chunk ? out->data + out->len : &extra, chunk ? chunk : 1);
+                ssize_t n;
+                do
+                        n = read(fd, chunk ? out->data + out->len : &extra, chunk ? chunk : 1);
+                while (n < 0 && errno == EINTR);
+                r = n < 0 ? -errno : 0;
                 wipe(&extra, 1);
                 if (n <= 0 || chunk == 0)
-                        return n > 0 ? -EMSGSIZE : (int)n;
+                        return n > 0 ? -EMSGSIZE : r;
                 out->len += (size_t)n;
         }
 }

@@ -108,23 +108,6 @@ static void put_value(struct text *t, const char *s, size_t n, bool quoted)
         put_str(t, quoted ? "\"" : "");
 }
 
-static void put_string(struct text *t, const char *s)
-{
-        if (!s) {
-                put(t, "-", 1);
-                return;
-        }
-        size_t n = strlen(s);
-        bool plain = n > 0 && n <= LOG_VALUE_MAX && strcmp(s, "-") != 0;
-        for (size_t i = 0; plain && i < n; i++)
-                plain = (s[i] >= 'A' && s[i] <= 'Z') || (s[i] >= 'a' && s[i] <= 'z') || (s[i] >= '0' && s[i] <= '9') ||
-                        (s[i] != '\0' && strchr("._:/@+,-", s[i]));
-        if (plain)
-                put(t, s, n);
-        else
-                put_value(t, s, n, true);
-}
-
 static void put_number(struct text *t, const struct log_field *f)
 {
         char digits[24];
@@ -137,15 +120,25 @@ static void put_number(struct text *t, const struct log_field *f)
 /* Puts " key=value", or nothing where it does not fit. */
 static void put_field(struct text *t, const struct log_field *f)
 {
-        struct text saved = *t;
+        const struct text saved = *t;
+        const char *s = f->type == LOG_STR ? f->str : NULL;
+        const size_t n = s ? strlen(s) : 0;
+        bool plain = n > 0 && n <= LOG_VALUE_MAX && strcmp(s, "-") != 0; /* a text that needs no quotes */
 
+        for (size_t i = 0; plain && i < n; i++)
+                plain = (s[i] >= 'A' && s[i] <= 'Z') || (s[i] >= 'a' && s[i] <= 'z') || (s[i] >= '0' && s[i] <= '9') ||
+                        (s[i] != '\0' && strchr("._:/@+,-", s[i]));
         put(t, " ", 1);
         put_str(t, f->key);
         put(t, "=", 1);
-        if (f->type == LOG_STR)
-                put_string(t, f->str);
-        else
+        if (f->type != LOG_STR)
                 put_number(t, f);
+        else if (!s)
+                put(t, "-", 1);
+        else if (plain)
+                put(t, s, n);
+        else
+                put_value(t, s, n, true);
         if (t->full) {
                 *t = saved;
                 t->full = true;

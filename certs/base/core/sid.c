@@ -13,11 +13,6 @@
 
 #define SUBAUTHS_MAX 15
 
-static uint32_t le32(const uint8_t *p)
-{
-        return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
 int sid_text(char *out, const uint8_t *bytes, size_t n)
 {
         uint64_t authority = 0;
@@ -32,8 +27,10 @@ int sid_text(char *out, const uint8_t *bytes, size_t n)
                 authority = authority << 8 | bytes[i];
         used = (size_t)snprintf(out, SID_TEXT_MAX, authority > UINT32_MAX ? "S-1-0x%012" PRIx64 : "S-1-%" PRIu64,
                                 authority);
-        for (size_t i = 0; i < count; i++)
-                used += (size_t)snprintf(out + used, SID_TEXT_MAX - used, "-%" PRIu32, le32(bytes + 8 + 4 * i));
+        for (const uint8_t *p = bytes + 8; p < bytes + n; p += 4)
+                used += (size_t)snprintf(out + used, SID_TEXT_MAX - used, "-%" PRIu32,
+                                         (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
+                                                 (uint32_t)p[3] << 24);
         return 0;
 }
 

@@ -348,13 +348,6 @@ int text_parse_u64(const char *s, uint64_t min, uint64_t max, uint64_t *ret_valu
 
 /* ---- the closest word ---- */
 
-static size_t least(size_t a, size_t b, size_t c)
-{
-        size_t ab = a < b ? a : b;
-
-        return ab < c ? ab : c;
-}
-
 /* Levenshtein's distance; words that are too long are far from everything. */
 static size_t distance(const char *a, const char *b)
 {
@@ -368,8 +361,9 @@ static size_t distance(const char *a, const char *b)
                 size_t diagonal = row[0];
                 row[0] = i;
                 for (size_t k = 1; k <= n; k++) {
-                        size_t above = row[k];
-                        row[k] = least(above + 1, row[k - 1] + 1, diagonal + (a[i - 1] != b[k - 1]));
+                        const size_t above = row[k], other = diagonal + (a[i - 1] != b[k - 1]);
+                        row[k] = 1 + (row[k - 1] < above ? row[k - 1] : above);
+                        row[k] = other < row[k] ? other : row[k];
                         diagonal = above;
                 }
         }

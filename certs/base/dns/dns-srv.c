@@ -37,19 +37,18 @@ bool dns_host_plain(const char *host)
         return strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._") == n;
 }
 
-/* RFC 2782: the lower priority first; within one the heavier is the one to be asked more often. */
-static bool before(const struct dns_srv *a, const struct dns_srv *b)
-{
-        return a->priority != b->priority ? a->priority < b->priority : a->weight > b->weight;
-}
-
-/* Puts a record in its place among those that are kept. */
+/* Puts a record in its place among those that are kept (RFC 2782): the lower priority first; within one the heavier is
+ * the one to be asked more often. */
 static void keep(struct dns_srv_answer *answer, const struct dns_srv *srv)
 {
         size_t at = answer->n;
 
-        while (at > 0 && before(srv, &answer->records[at - 1]))
-                at--;
+        for (; at > 0; at--) {
+                const struct dns_srv *other = &answer->records[at - 1];
+
+                if (srv->priority != other->priority ? srv->priority > other->priority : srv->weight <= other->weight)
+                        break;
+        }
         if (answer->n < DNS_SRV_MAX)
                 answer->n++;
         else

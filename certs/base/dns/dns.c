@@ -141,20 +141,6 @@ static void watch_free(struct watch *w)
         free(w);
 }
 
-static void watch_add(struct dns *dns, int fd, int events)
-{
-        struct watch *w = calloc(1, sizeof *w);
-
-        if (!w)
-                return; /* the query times out */
-        w->fd = fd;
-        if (loop_io_new(&w->io, dns->loop, NULL, fd, events, on_ares_socket, dns) < 0) {
-                free(w);
-                return;
-        }
-        LIST_INSERT_HEAD(&dns->watches, w, link);
-}
-
 /* c-ares says what it waits for on a socket; neither: it is about to close it. */
 static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writable)
 {
@@ -165,12 +151,19 @@ static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writa
         LIST_FOREACH (w, &dns->watches, link)
                 if (w->fd == fd)
                         break;
-        if (!w && events)
-                watch_add(dns, fd, events);
-        else if (w && events)
+        if (w && events)
                 loop_io_set(w->io, events);
         else if (w)
                 watch_free(w);
+        if (w || !events)
+                return;
+        w = calloc(1, sizeof *w); /* without memory the query times out */
+        if (!w || loop_io_new(&w->io, dns->loop, NULL, fd, events, on_ares_socket, dns) < 0) {
+                free(w);
+                return;
+        }
+        w->fd = fd;
+        LIST_INSERT_HEAD(&dns->watches, w, link);
 }
 
 static struct entry *cache_find(const struct dns *dns, const char *host)
@@ -188,18 +181,8 @@ static const struct dns_address *current(const struct addresses *a)
         return &a->at[a->current];
 }
 
-/* Takes in a new answer; what is given at present stays so where the answer still has it. */
-static void addresses_set(struct addresses *a, const struct addresses *fresh)
-{
-        struct addresses next = *fresh;
-
-        for (size_t i = 0; i < next.n && a->n > 0; i++)
-                if (memcmp(&next.at[i], current(a), sizeof next.at[i]) == 0)
-                        next.current = i;
-        *a = next;
-}
-
-/* Remembers an answer; the one written longest ago makes room. */
+/* Remembers an answer; the one written longest ago makes room. The address that is given at present stays so where the
+ * answer still has it. */
 static void cache_put(struct dns *dns, const char *host, const struct addresses *addresses, uint64_t ttl)
 {
         struct entry *e = cache_find(dns, host);
@@ -219,16 +202,16 @@ static void cache_put(struct dns *dns, const char *host, const struct addresses 
         e->asking = false;
         e->until = loop_now(dns->loop) + ttl * 1000;
         if (addresses->n > 0 || strcasecmp(e->host, host) != 0 || e->usable_to <= loop_now(dns->loop)) {
+                struct addresses next = *addresses;
+
+                for (size_t i = 0; i < next.n && e->addresses.n > 0; i++)
+                        if (memcmp(&next.at[i], current(&e->addresses), sizeof next.at[i]) == 0)
+                                next.current = i;
                 memcpy(e->host, host, strlen(host) + 1);
-                addresses_set(&e->addresses, addresses);
+                e->addresses = next;
                 e->usable_to = loop_now(dns->loop) + DNS_STALE_MAX * UINT64_C(1000);
         }
         TAILQ_INSERT_HEAD(&dns->cache, e, link);
-}
-
-static uint64_t bounded_ttl(int ttl)
-{
-        return ttl < TTL_MIN ? TTL_MIN : ttl > DNS_TTL_MAX ? DNS_TTL_MAX : (uint64_t)ttl;
 }
 
 /* The usable addresses; the least time to live goes to *ret_ttl. */
@@ -236,6 +219,8 @@ static void pick(struct addresses *out, const struct ares_addrinfo *info, uint64
 {
         for (const struct ares_addrinfo_node *n = info->nodes; n; n = n->ai_next) {
                 struct dns_address *a = &out->at[out->n];
+                const int kept = n->ai_ttl > DNS_TTL_MAX ? DNS_TTL_MAX : n->ai_ttl;
+                const uint64_t ttl = kept < TTL_MIN ? TTL_MIN : (uint64_t)kept;
 
                 if (out->n == DNS_ADDRESSES_MAX) {
                         log_debug("dns_cut", KV_U("addresses", DNS_ADDRESSES_MAX));
@@ -245,8 +230,8 @@ static void pick(struct addresses *out, const struct ares_addrinfo *info, uint64
                         continue;
                 memcpy(&a->storage, n->ai_addr, n->ai_addrlen);
                 a->len = n->ai_addrlen;
-                if (out->n == 0 || bounded_ttl(n->ai_ttl) < *ret_ttl)
-                        *ret_ttl = bounded_ttl(n->ai_ttl);
+                if (out->n == 0 || ttl < *ret_ttl)
+                        *ret_ttl = ttl;
                 out->n++;
         }
 }
@@ -489,20 +474,10 @@ static void query_start(struct dns_query *q)
         timeout_update(dns);
 }
 
-/* A query that nobody waits for: its answer goes to the memory. */
-static void refresh(struct dns *dns, struct entry *e)
-{
-        struct dns_query *q;
-
-        if (e->asking || query_new(&q, dns, e->host, NULL) < 0)
-                return;
-        e->asking = true;
-        query_start(q);
-}
-
 bool dns_known(struct dns *dns, struct dns_address *ret_address, const char *host)
 {
         uint64_t now = loop_now(dns->loop);
+        struct dns_query *q;
         struct entry *e;
 
         if (dns_numeric(ret_address, host) == 0)
@@ -511,8 +486,10 @@ bool dns_known(struct dns *dns, struct dns_address *ret_address, const char *hos
         if (!e || e->addresses.n == 0 || e->usable_to <= now)
                 return false;
         *ret_address = *current(&e->addresses);
-        if (e->until <= now)
-                refresh(dns, e);
+        if (e->until <= now && !e->asking && query_new(&q, dns, e->host, NULL) == 0) {
+                e->asking = true; /* nobody waits for this query: its answer goes to the memory */
+                query_start(q);
+        }
         return true;
 }
 

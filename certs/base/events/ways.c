@@ -26,15 +26,6 @@ struct events_ways {
         struct events_outlet *outlets[EVENTS_WAYS]; /* NULL: it is not configured */
 };
 
-/* Characters that need no escape in either form; what comes behind others is left out. */
-static void host_name(char out[256])
-{
-        if (gethostname(out, 256) < 0)
-                out[0] = '\0';
-        out[255] = '\0';
-        out[strspn(out, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_")] = '\0';
-}
-
 int events_ways_new(struct events_ways **ret_ways, const struct events_ways_config *config)
 {
         struct events_ways *w = calloc(1, sizeof(*w));
@@ -43,7 +34,11 @@ int events_ways_new(struct events_ways **ret_ways, const struct events_ways_conf
         if (!w)
                 return -ENOMEM;
         w->loop = config->loop;
-        host_name(w->host);
+        if (gethostname(w->host, sizeof(w->host)) < 0)
+                w->host[0] = '\0';
+        w->host[sizeof(w->host) - 1] = '\0';
+        /* characters that need no escape in either form; what comes behind others is left out */
+        w->host[strspn(w->host, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_")] = '\0';
         (void)snprintf(w->service, sizeof(w->service), "%s", config->service);
         (void)snprintf(w->instance, sizeof(w->instance), "%s", config->instance);
         w->origin = (struct events_origin){.host = w->host,
@@ -133,13 +128,6 @@ const char *events_ways_state(const struct events_ways *w, size_t way, struct ev
         return w->paths[way];
 }
 
-static double number_of(const struct events_state *s, size_t family)
-{
-        const double numbers[] = {s->open, (double)s->waiting, (double)s->sent, (double)s->lost};
-
-        return numbers[family];
-}
-
 void events_ways_metrics(const struct events_ways *w, struct metrics *m)
 {
         static const struct {
@@ -157,9 +145,12 @@ void events_ways_metrics(const struct events_ways *w, struct metrics *m)
                 return;
         for (size_t f = 0; f < sizeof(families) / sizeof(families[0]); f++) {
                 metrics_begin(m, families[f].name, families[f].kind, families[f].help);
-                for (size_t i = 0; i < EVENTS_WAYS; i++)
-                        if (events_ways_state(w, i, &s))
-                                metrics_put(m, number_of(&s, f), "way", events_way_keys[i], METRICS_END);
+                for (size_t i = 0; i < EVENTS_WAYS; i++) {
+                        if (!events_ways_state(w, i, &s))
+                                continue;
+                        const double numbers[] = {s.open, (double)s.waiting, (double)s.sent, (double)s.lost};
+                        metrics_put(m, numbers[f], "way", events_way_keys[i], METRICS_END);
+                }
         }
 }
 

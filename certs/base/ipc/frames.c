@@ -90,33 +90,26 @@ int frame_check(const struct frame_table *t, const struct msg_in *m, bool has_fd
 
 /* ---- the table itself ---- */
 
-static int check_rule(const struct frame_table *t, const struct frame_rule *rule, struct error *err)
+int frame_table_check(const struct frame_table *t, struct error *err)
 {
         const unsigned all = (1u << t->n_parts) - 1;
 
-        if (frame_rule_of(t, rule->type) != rule || rule->type == 0 || !rule->name || !rule->about)
-                return error_fail(err, -EINVAL, "frame %u has two rows, or no name or meaning", rule->type);
-        if (!rule->from || !rule->to || (rule->from | rule->to) & ~all)
-                return error_fail(err, -EINVAL, "nobody sends or receives frame %s", rule->name);
-        for (size_t i = 0; i < FRAME_TAGS_MAX; i++) {
-                if (rule->needs[i] && (!tag_rule(t, rule->needs[i]) || listed(rule->may, rule->needs[i])))
-                        return error_fail(err, -EINVAL, "frame %s: tag %u", rule->name, rule->needs[i]);
-                if (rule->may[i] && !tag_rule(t, rule->may[i]))
-                        return error_fail(err, -EINVAL, "frame %s: tag %u", rule->name, rule->may[i]);
+        for (size_t i = 0; i < t->n_tags; i++)
+                if (tag_rule(t, t->tags[i].tag) != &t->tags[i] || t->tags[i].tag == 0 || !t->tags[i].name)
+                        return error_fail(err, -EINVAL, "tag %u has two rows, or no name", t->tags[i].tag);
+        for (const struct frame_rule *rule = t->frames; rule < t->frames + t->n_frames; rule++) {
+                if (frame_rule_of(t, rule->type) != rule || rule->type == 0 || !rule->name || !rule->about)
+                        return error_fail(err, -EINVAL, "frame %u has two rows, or no name or meaning", rule->type);
+                if (!rule->from || !rule->to || (rule->from | rule->to) & ~all)
+                        return error_fail(err, -EINVAL, "nobody sends or receives frame %s", rule->name);
+                for (size_t i = 0; i < FRAME_TAGS_MAX; i++) {
+                        if (rule->needs[i] && (!tag_rule(t, rule->needs[i]) || listed(rule->may, rule->needs[i])))
+                                return error_fail(err, -EINVAL, "frame %s: tag %u", rule->name, rule->needs[i]);
+                        if (rule->may[i] && !tag_rule(t, rule->may[i]))
+                                return error_fail(err, -EINVAL, "frame %s: tag %u", rule->name, rule->may[i]);
+                }
         }
         return 0;
-}
-
-int frame_table_check(const struct frame_table *t, struct error *err)
-{
-        int r = 0;
-
-        for (size_t i = 0; r == 0 && i < t->n_tags; i++)
-                if (tag_rule(t, t->tags[i].tag) != &t->tags[i] || t->tags[i].tag == 0 || !t->tags[i].name)
-                        r = error_fail(err, -EINVAL, "tag %u has two rows, or no name", t->tags[i].tag);
-        for (size_t i = 0; r == 0 && i < t->n_frames; i++)
-                r = check_rule(t, &t->frames[i], err);
-        return r;
 }
 
 static int append_parts(const struct frame_table *t, unsigned set, struct buffer *out)

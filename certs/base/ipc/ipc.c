@@ -319,20 +319,6 @@ void ipc_set_rules(struct ipc *ipc, const struct frame_table *table, unsigned se
         ipc->refused = refused;
 }
 
-/* A frame that this side may not send is a mistake of this program. */
-static int check_own(const struct ipc *ipc, const struct msg_out *m, int fd)
-{
-        struct msg_in in;
-        struct error err = {"it is malformed"};
-
-        if (!ipc->table || (msg_parse(&in, m->data, m->len) == 0 &&
-                            frame_check(ipc->table, &in, fd >= 0, ipc->self, ipc->peer, &err) == 0))
-                return 0;
-        log_error("frame.not_sent", KV_S("to", ipc->table->parts[ipc->peer]), KV_U("type", m->data[0]),
-                  KV_S("why", err.text));
-        return -EPROTO;
-}
-
 static int enqueue(struct ipc *ipc, const struct msg_out *m, int fd)
 {
         if (ipc->n_queued >= IPC_QUEUE_MAX)
@@ -356,18 +342,24 @@ static int enqueue(struct ipc *ipc, const struct msg_out *m, int fd)
 
 int ipc_send_fd(struct ipc *ipc, const struct msg_out *m, int fd)
 {
+        struct error err = {"it is malformed"};
+        struct msg_in in;
         if (m->overflow)
                 return -EMSGSIZE;
         if (m->len == 0 || m->len > sizeof m->data)
                 return -EINVAL;
         if (ipc->closed || ipc->freed || ipc->broken)
                 return -EPIPE;
-        int r = check_own(ipc, m, fd);
-        if (r < 0)
-                return r;
+        if (ipc->table && (msg_parse(&in, m->data, m->len) != 0 ||
+                           frame_check(ipc->table, &in, fd >= 0, ipc->self, ipc->peer, &err) != 0)) {
+                /* a frame that this side may not send is a mistake of this program */
+                log_error("frame.not_sent", KV_S("to", ipc->table->parts[ipc->peer]), KV_U("type", m->data[0]),
+                          KV_S("why", err.text));
+                return -EPROTO;
+        }
         if (ipc->n_queued > 0)
                 return enqueue(ipc, m, fd);
-        r = send_now(ipc, m->data, m->len, fd);
+        int r = send_now(ipc, m->data, m->len, fd);
         if (r == -EAGAIN)
                 return enqueue(ipc, m, fd);
         if (r == -ECONNRESET || r == -ECONNREFUSED || r == -ENOTCONN || r == -EPIPE)

@@ -130,32 +130,23 @@ struct loop *loop_free(struct loop *loop)
         return NULL;
 }
 
-/* Jumps to the next timer when nothing is ready; -EDEADLK when nothing can ever happen. */
-static int run_fake_once(struct loop *loop)
+int loop_run(struct loop *loop)
 {
         uint64_t at;
 
-        loop_run_once(loop);
-        if (loop->stopped)
-                return 0;
-        if (loop_timers_next(loop, &at))
-                loop->fake_now = at > loop->fake_now ? at : loop->fake_now;
-        else if (event_base_loop(loop->base, EVLOOP_ONCE) != 0)
-                return -EDEADLK;
-        return 0;
-}
-
-int loop_run(struct loop *loop)
-{
-        int r = 0;
-
-        while (!loop->stopped && r == 0)
-                if (loop->fake)
-                        r = run_fake_once(loop);
-                else if (event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY) < 0)
-                        r = -EIO;
-        if (r < 0)
-                return r;
+        while (!loop->stopped) {
+                if (!loop->fake) {
+                        if (event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY) < 0)
+                                return -EIO;
+                        continue;
+                }
+                loop_run_once(loop);
+                /* when nothing is ready, the fake clock jumps to the next timer; without one nothing can ever happen */
+                if (!loop->stopped && loop_timers_next(loop, &at))
+                        loop->fake_now = at > loop->fake_now ? at : loop->fake_now;
+                else if (!loop->stopped && event_base_loop(loop->base, EVLOOP_ONCE) != 0)
+                        return -EDEADLK;
+        }
         loop->stopped = false;
         return loop->code;
 }

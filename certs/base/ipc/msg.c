@@ -26,25 +26,18 @@ void msg_begin(struct msg_out *m, uint8_t type)
         m->overflow = false;
 }
 
-/* Whether one more field with this tag may follow: the tag is new and there are fields left. */
-static bool field_allowed(const struct msg_out *m, uint8_t tag)
-{
-        size_t n = 0;
-
-        for (size_t at = 1; at < m->len; at += FIELD_HEADER + (size_t)get_u16(m->data + at + 1), n++)
-                if (m->data[at] == tag)
-                        return false;
-        return n < IPC_FIELDS_MAX;
-}
-
 void msg_bytes(struct msg_out *m, uint8_t tag, const void *bytes, size_t n)
 {
+        size_t fields = 0;
+
         if (m->overflow)
                 return;
-        if (n > IPC_FRAME_MAX || m->len + FIELD_HEADER + n > IPC_FRAME_MAX || !field_allowed(m, tag)) {
+        for (size_t at = 1; at < m->len; at += FIELD_HEADER + (size_t)get_u16(m->data + at + 1), fields++)
+                m->overflow = m->overflow || m->data[at] == tag; /* no tag stands in a frame twice */
+        if (n > IPC_FRAME_MAX || m->len + FIELD_HEADER + n > IPC_FRAME_MAX || fields >= IPC_FIELDS_MAX)
                 m->overflow = true;
+        if (m->overflow)
                 return;
-        }
         uint8_t *p = m->data + m->len;
         p[0] = tag;
         p[1] = (uint8_t)(n & 0xff);

@@ -44,20 +44,8 @@ void metrics_begin(struct metrics *m, const char *name, enum metrics_kind kind, 
                 note(m, buffer_printf(&m->text, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kinds[kind]));
 }
 
-/* A value as it is put between quotes; a control character, which the form has no escape for, becomes a question
- * mark. */
-static void put_value(struct metrics *m, const char *value)
-{
-        for (; value && *value && m->code == 0; value++)
-                if (*value == '\\' || *value == '"')
-                        note(m, buffer_printf(&m->text, "\\%c", *value));
-                else if (*value == '\n')
-                        put_str(m, "\\n");
-                else
-                        note(m, buffer_append_char(&m->text, (unsigned char)*value < ' ' ? '?' : *value));
-}
-
-/* {a="b",le="0.5"}, or nothing; le: NULL where there is none. */
+/* {a="b",le="0.5"}, or nothing; le: NULL where there is none. A control character in a value, which the form has no
+ * escape for, becomes a question mark. */
 static void put_labels(struct metrics *m, va_list labels, const char *le)
 {
         const char *name, *between = "{";
@@ -66,7 +54,13 @@ static void put_labels(struct metrics *m, va_list labels, const char *le)
                 put_str(m, between);
                 put_str(m, name);
                 put_str(m, "=\"");
-                put_value(m, va_arg(labels, const char *));
+                for (const char *value = va_arg(labels, const char *); value && *value && m->code == 0; value++)
+                        if (*value == '\\' || *value == '"')
+                                note(m, buffer_printf(&m->text, "\\%c", *value));
+                        else if (*value == '\n')
+                                put_str(m, "\\n");
+                        else
+                                note(m, buffer_append_char(&m->text, (unsigned char)*value < ' ' ? '?' : *value));
                 put_str(m, "\"");
                 between = ",";
         }

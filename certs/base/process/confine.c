@@ -236,27 +236,9 @@ static void filter_freep(scmp_filter_ctx *filter)
                 seccomp_release(*filter);
 }
 
-/* Asks the kernel, because where a filter that was there before forbids the call libseccomp tries another one, whose
- * error says nothing. */
-static int filter_failed(const struct confine_rules *rules, int r, struct error *err)
-{
-        const uint32_t action = SECCOMP_RET_ALLOW;
-
-        if (syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) < 0 && (errno == EPERM || errno == EACCES))
-                return error_fail(
-                        err, -EPERM,
-                        "the %s process may not shut itself up: a filter around it, of its unit or its container, "
-                        "forbids seccomp(); add to [Service] of the unit: SystemCallFilter=" CONFINE_UNIT_CALLS,
-                        rules->process);
-        return error_fail(err, r,
-                          "the kernel does not take the filter of system calls of the %s process (%s); a "
-                          "kernel without seccomp needs `confinement = off`",
-                          rules->process, strerror(-r));
-}
-
 static int filter_calls(const struct confine_rules *rules, bool enforce, struct error *err)
 {
-        const uint32_t refuse = enforce ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_LOG;
+        const uint32_t refuse = enforce ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_LOG, allow = SECCOMP_RET_ALLOW;
         const bool foreign = rules->needs & CONFINE_FOREIGN_CODE;
         _cleanup_(filter_freep) scmp_filter_ctx filter = seccomp_init(foreign ? SCMP_ACT_ALLOW : refuse);
         int r = filter ? 0 : -ENOMEM;
@@ -271,7 +253,20 @@ static int filter_calls(const struct confine_rules *rules, bool enforce, struct 
                 r = seccomp_attr_set(filter, SCMP_FLTATR_API_SYSRAWRC, 1);
         if (r == 0)
                 r = seccomp_load(filter);
-        return r < 0 ? filter_failed(rules, r, err) : 0;
+        if (r >= 0)
+                return 0;
+        /* The kernel is asked, because where a filter that was there before forbids the call libseccomp tries another
+         * one, whose error says nothing. */
+        if (syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &allow) < 0 && (errno == EPERM || errno == EACCES))
+                return error_fail(
+                        err, -EPERM,
+                        "the %s process may not shut itself up: a filter around it, of its unit or its container, "
+                        "forbids seccomp(); add to [Service] of the unit: SystemCallFilter=" CONFINE_UNIT_CALLS,
+                        rules->process);
+        return error_fail(err, r,
+                          "the kernel does not take the filter of system calls of the %s process (%s); a "
+                          "kernel without seccomp needs `confinement = off`",
+                          rules->process, strerror(-r));
 }
 
 /* ---- Landlock: landlock(7). Numbers that Debian 12's headers do not have are written out. ---- */

@@ -18,10 +18,17 @@
 #include "base/core/log.h"
 #include "base/core/text.h"
 
-static int judge(int fd, const char *path, enum hand_kind kind, struct error *err)
+int hand_open(const char *path, enum hand_kind kind, struct error *err)
 {
+        int flags = kind == HAND_STATE ? O_RDWR | O_CREAT | O_NOFOLLOW : O_RDONLY;
+        _cleanup_(closep) int fd = open(path, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
         struct stat st;
 
+        if (fd < 0) {
+                const int code = errno;
+                return error_fail(err, -code, "%s: %s%s%s", path, strerror(code), *file_hint(path) ? "; " : "",
+                                  file_hint(path));
+        }
         if (fstat(fd, &st) < 0)
                 return error_fail(err, -errno, "%s: %s", path, strerror(errno));
         if (!S_ISREG(st.st_mode))
@@ -29,32 +36,14 @@ static int judge(int fd, const char *path, enum hand_kind kind, struct error *er
         if (kind == HAND_PUBLIC && (st.st_mode & S_IWOTH))
                 return error_fail(err, -EPERM, "%s can be written by others; fix it with: chmod o-w %s", path, path);
         if (kind == HAND_PUBLIC)
-                return 0;
+                return steal_fd(&fd);
         if (st.st_uid != 0 && st.st_uid != geteuid())
                 return error_fail(err, -EPERM, "%s belongs to another user (uid %u); fix it with: chown root %s", path,
                                   (unsigned)st.st_uid, path);
         if (st.st_mode & (S_IRWXO | S_IWGRP))
                 return error_fail(err, -EPERM, "%s can be read or written by others; fix it with: chmod 600 %s", path,
                                   path);
-        return 0;
-}
-
-int hand_open(const char *path, enum hand_kind kind, struct error *err)
-{
-        int flags = kind == HAND_STATE ? O_RDWR | O_CREAT | O_NOFOLLOW : O_RDONLY;
-        int fd = open(path, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
-
-        if (fd < 0) {
-                const int code = errno;
-                return error_fail(err, -code, "%s: %s%s%s", path, strerror(code), *file_hint(path) ? "; " : "",
-                                  file_hint(path));
-        }
-        int r = judge(fd, path, kind, err);
-        if (r < 0) {
-                (void)close(fd);
-                return r;
-        }
-        return fd;
+        return steal_fd(&fd);
 }
 
 int hand_lock(const char *path, int *ret_fd, struct error *err)

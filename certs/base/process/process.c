@@ -180,16 +180,6 @@ static int die_with_parent(const struct process *p, pid_t parent, struct error *
         return 0;
 }
 
-static int check_control(struct error *err)
-{
-        int type = 0;
-        socklen_t n = sizeof(type);
-
-        if (getsockopt(PROCESS_CONTROL_FD, SOL_SOCKET, SO_TYPE, &type, &n) < 0 || type != SOCK_SEQPACKET)
-                return error_fail(err, -EBADF, "this program is started by its supervisor (posternd), not by hand");
-        return 0;
-}
-
 /* Nothing is sent while the supervisor does not read: a supervisor that hangs is systemd's to find. */
 static void say_alive(void *arg)
 {
@@ -224,13 +214,16 @@ int process_open(struct process *p, const struct frame_table *table, unsigned pa
         static const int ignored[] = {SIGPIPE, SIGINT, SIGTERM, SIGHUP};
         const char *user = NULL;
         pid_t parent = getppid();
+        int type = 0, r = 0;
+        socklen_t n = sizeof(type);
 
         for (int i = 1; i < argc; i++)
                 if (strncmp(argv[i], "--user=", 7) == 0)
                         user = argv[i] + 7;
         *p = (struct process){.name = table->parts[part], .table = table, .part = part, .ops = ops, .arg = arg};
         log_open(p->name, LOG_LEVEL_INFO, NULL);
-        int r = check_control(err);
+        if (getsockopt(PROCESS_CONTROL_FD, SOL_SOCKET, SO_TYPE, &type, &n) < 0 || type != SOCK_SEQPACKET)
+                r = error_fail(err, -EBADF, "this program is started by its supervisor (posternd), not by hand");
         if (r == 0 && close_range(PROCESS_CONTROL_FD + 1, ~0U, 0) < 0)
                 r = error_fail(err, -errno, "cannot close what the caller left open: %s", strerror(errno));
         if (r == 0)

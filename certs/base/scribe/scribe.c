@@ -57,8 +57,10 @@ static void tell(struct scribe *s)
 /* Lines of the writer's, as many as there is room for. False: the channel has no more now. */
 static bool take_lines(struct scribe *s)
 {
-        while (!s->over && sink_has_room(&s->sink)) {
-                const ssize_t n = recv(s->writer, sink_room(&s->sink), EVENTS_LINE_MAX + 1, MSG_DONTWAIT | MSG_TRUNC);
+        char *room;
+
+        while (!s->over && (room = sink_room(&s->sink))) {
+                const ssize_t n = recv(s->writer, room, EVENTS_LINE_MAX + 1, MSG_DONTWAIT | MSG_TRUNC);
 
                 if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
                         return false;

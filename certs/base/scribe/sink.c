@@ -105,14 +105,11 @@ void sink_look(struct sink *s)
 
 /* ---- what is to be written ---- */
 
-bool sink_has_room(const struct sink *s)
-{
-        return s->n_lines < SINK_LINES_MAX && s->n_bytes + EVENTS_LINE_MAX + 1 <= sizeof(s->bytes);
-}
-
 char *sink_room(struct sink *s)
 {
-        return s->bytes + s->n_bytes;
+        const bool room = s->n_lines < SINK_LINES_MAX && s->n_bytes + EVENTS_LINE_MAX + 1 <= sizeof(s->bytes);
+
+        return room ? s->bytes + s->n_bytes : NULL;
 }
 
 void sink_add(struct sink *s, size_t n)
@@ -127,22 +124,6 @@ static void next_line(struct sink *s)
         s->begun = 0;
 }
 
-/* Of what is in the file now, n bytes more. */
-static void account(struct sink *s, size_t n, struct events_word *word)
-{
-        while (n > 0) {
-                const size_t rest = s->lens[s->line] - s->begun;
-
-                if (n < rest) {
-                        s->begun += n;
-                        return;
-                }
-                n -= rest;
-                word->done++;
-                next_line(s);
-        }
-}
-
 /* 0, or an errno. */
 static int write_file(struct sink *s, struct events_word *word)
 {
@@ -152,7 +133,17 @@ static int write_file(struct sink *s, struct events_word *word)
 
                 if (n < 0 && errno != EINTR)
                         return errno;
-                account(s, n < 0 ? 0 : (size_t)n, word);
+                for (size_t written = n < 0 ? 0 : (size_t)n; written > 0;) {
+                        const size_t rest = s->lens[s->line] - s->begun;
+
+                        if (written < rest) {
+                                s->begun += written;
+                                break;
+                        }
+                        written -= rest;
+                        word->done++;
+                        next_line(s);
+                }
                 if (n >= 0 && (size_t)n < want)
                         return ENOSPC;
         }

@@ -33,8 +33,7 @@ void sink_init(struct sink *sink, const char *path, bool socket);
 void sink_close(struct sink *sink);
 /* Opens it where it is not open, or where another one lies at the path by now. sink->why tells what came of it. */
 void sink_look(struct sink *sink);
-bool sink_has_room(const struct sink *sink);
-/* Room for EVENTS_LINE_MAX + 1 bytes of a line, where there is room; sink_add then says how many it has. */
+/* Room for EVENTS_LINE_MAX + 1 bytes of a line; sink_add then says how many it has. NULL: there is none. */
 char *sink_room(struct sink *sink);
 void sink_add(struct sink *sink, size_t n);
 /* Writes what it can. Into word: how many lines are where they belong, how many nobody would take, and why. */
