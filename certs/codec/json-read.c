@@ -180,24 +180,11 @@ static void index_object(struct json_reader *r, const char *p)
         }
 }
 
-/* What is wrong, and where if that may be said. */
-static void fail_whole(struct json_reader *r, const char *text, size_t at, const char *flaw)
-{
-        size_t line = 1;
-
-        for (size_t i = 0; i < at; i++)
-                line += text[i] == '\n';
-        r->r = r->mode == JSON_SECRET
-                       ? error_fail(r->err, -EBADMSG, "%s: is not a JSON object: %s", r->what, flaw)
-                       : error_fail(r->err, -EBADMSG, "%s: is not a JSON object: %s (line %zu, byte %zu)", r->what,
-                                    flaw, line, at);
-}
-
 void json_read_begin(struct json_reader *r, const char *text, size_t n, enum json_mode mode, const char *what,
                      struct error *err)
 {
+        size_t at, line = 1;
         const char *flaw;
-        size_t at;
 
         reset(r);
         r->top = r;
@@ -206,10 +193,16 @@ void json_read_begin(struct json_reader *r, const char *text, size_t n, enum jso
         r->err = err;
         r->end = text + n;
         flaw = json_flaw(text, n, mode == JSON_SECRET, &at);
-        if (flaw)
-                fail_whole(r, text, at, flaw);
-        else
+        if (!flaw) {
                 index_object(r, skip_blanks(text));
+                return;
+        }
+        for (size_t i = 0; i < at; i++)
+                line += text[i] == '\n';
+        r->r = mode == JSON_SECRET /* then not even the place is told */
+                       ? error_fail(err, -EBADMSG, "%s: is not a JSON object: %s", what, flaw)
+                       : error_fail(err, -EBADMSG, "%s: is not a JSON object: %s (line %zu, byte %zu)", what, flaw,
+                                    line, at);
 }
 
 /* Which slot has the member; r->n: none. */

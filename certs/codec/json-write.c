@@ -23,19 +23,6 @@ static void put(struct json_writer *w, const char *bytes, size_t n)
                 w->r = buffer_append(w->out, bytes, n);
 }
 
-static void put_escaped(struct json_writer *w, char c)
-{
-        char text[7] = "\\u00";
-
-        if (c == '"' || c == '\\') {
-                text[1] = c;
-                put(w, text, 2);
-                return;
-        }
-        hex_encode_to(text + 4, &c, 1);
-        put(w, text, 6);
-}
-
 static void put_string(struct json_writer *w, const char *s, size_t n)
 {
         uint32_t cp;
@@ -48,10 +35,16 @@ static void put_string(struct json_writer *w, const char *s, size_t n)
                         len = utf8_next(s, n, &cp);
                         w->r = len ? 0 : -EINVAL;
                 }
-                if (len > 0)
+                if (len > 0) {
                         put(w, s, len);
-                else
-                        put_escaped(w, *s);
+                } else if (*s == '"' || *s == '\\') {
+                        put(w, (const char[]){'\\', *s}, 2);
+                } else {
+                        char text[7] = "\\u00";
+
+                        hex_encode_to(text + 4, s, 1);
+                        put(w, text, 6);
+                }
                 s += len ? len : 1;
                 n -= len ? len : 1;
         }

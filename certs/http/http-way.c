@@ -78,22 +78,6 @@ static bool decode(char out[HTTP_WAY_NAME_MAX + 1], const char *text, size_t n)
         return utf8_valid(out, to);
 }
 
-static int take_user(struct http_way *way, const char *text, size_t n, struct error *err)
-{
-        const char *colon = memchr(text, ':', n);
-        size_t user = colon ? (size_t)(colon - text) : n;
-
-        way->has_user = true;
-        if (user == 0 || !decode(way->user, text, user) ||
-            !decode(way->password, colon ? colon + 1 : "", colon ? n - user - 1 : 0))
-                return error_fail(err, -EINVAL,
-                                  "its user or password can't be read: write all but letters, digits and "
-                                  "- . _ ~ ! $ & ' ( ) * + , ; = percent-encoded (@ is %%40, / is %%2F, # "
-                                  "is %%23, %% is %%25), each at most %d bytes",
-                                  HTTP_WAY_NAME_MAX);
-        return 0;
-}
-
 /* HOST or HOST:PORT, with [V6] allowed, and nothing behind it but one '/'. */
 static bool take_authority(struct http_way *way, const struct scheme *scheme, const char *text)
 {
@@ -128,13 +112,19 @@ static bool take_authority(struct http_way *way, const struct scheme *scheme, co
 static int take_proxy(struct http_way *way, const char *text, struct error *err)
 {
         const struct scheme *scheme = take_scheme(&text);
-        const char *at = strrchr(text, '@');
-        int r;
+        const char *at = strrchr(text, '@'), *colon = at ? memchr(text, ':', (size_t)(at - text)) : NULL;
+        const char *end = colon ? colon : at; /* of the user; what follows the colon is the password */
 
         if (!scheme)
                 return error_fail(err, -EINVAL, "it does not begin with " HTTP_WAY_SCHEMES);
-        if (at && (r = take_user(way, text, (size_t)(at - text), err)) < 0)
-                return r;
+        way->has_user = at != NULL;
+        if (at && (end == text || !decode(way->user, text, (size_t)(end - text)) ||
+                   !decode(way->password, colon ? colon + 1 : "", colon ? (size_t)(at - colon) - 1 : 0)))
+                return error_fail(err, -EINVAL,
+                                  "its user or password can't be read: write all but letters, digits and "
+                                  "- . _ ~ ! $ & ' ( ) * + , ; = percent-encoded (@ is %%40, / is %%2F, # "
+                                  "is %%23, %% is %%25), each at most %d bytes",
+                                  HTTP_WAY_NAME_MAX);
         if (!take_authority(way, scheme, at ? at + 1 : text))
                 return error_fail(err, -EINVAL, "its end is not HOST:PORT and nothing more");
         way->tls = scheme->tls;

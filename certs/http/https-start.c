@@ -35,16 +35,6 @@ struct https_watch {
 
 static void on_io(void *arg, int fd, int events);
 
-static struct https_watch *watch_of(struct https *https, curl_socket_t fd)
-{
-        struct https_watch *w;
-
-        TAILQ_FOREACH (w, &https->loop->watches, link)
-                if (w->fd == fd)
-                        return w;
-        return NULL;
-}
-
 static void watch_drop(struct https_watch *w)
 {
         TAILQ_REMOVE(&w->https->loop->watches, w, link);
@@ -52,41 +42,32 @@ static void watch_drop(struct https_watch *w)
         free(w);
 }
 
-static int watch_set(struct https *https, curl_socket_t fd, int events)
-{
-        struct https_watch *w = watch_of(https, fd);
-
-        if (w) {
-                loop_io_set(w->io, events);
-                return 0;
-        }
-        w = calloc(1, sizeof(*w));
-        if (!w)
-                return -1;
-        w->https = https;
-        w->fd = fd;
-        if (loop_io_new(&w->io, https->loop->loop, NULL, fd, events, on_io, https) < 0) {
-                free(w);
-                return -1;
-        }
-        TAILQ_INSERT_TAIL(&https->loop->watches, w, link);
-        return 0;
-}
-
 static int socket_cb(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused)
 {
+        const int events = ((what & CURL_POLL_IN) ? LOOP_READ : 0) | ((what & CURL_POLL_OUT) ? LOOP_WRITE : 0);
         struct https *https = arg;
-        struct https_watch *w = watch_of(https, fd);
+        struct https_watch *w;
 
         (void)easy;
         (void)unused;
-        if (what == CURL_POLL_REMOVE) {
-                if (w)
-                        watch_drop(w);
+        TAILQ_FOREACH (w, &https->loop->watches, link)
+                if (w->fd == fd)
+                        break;
+        if (w && what == CURL_POLL_REMOVE)
+                watch_drop(w);
+        else if (w)
+                loop_io_set(w->io, events);
+        if (w || what == CURL_POLL_REMOVE)
                 return 0;
+        w = calloc(1, sizeof(*w));
+        if (!w || loop_io_new(&w->io, https->loop->loop, NULL, fd, events, on_io, https) < 0) {
+                free(w);
+                return -1;
         }
-        return watch_set(https, fd,
-                         ((what & CURL_POLL_IN) ? LOOP_READ : 0) | ((what & CURL_POLL_OUT) ? LOOP_WRITE : 0));
+        w->https = https;
+        w->fd = fd;
+        TAILQ_INSERT_TAIL(&https->loop->watches, w, link);
+        return 0;
 }
 
 static int timer_cb(CURLM *multi, long timeout_ms, void *arg)
@@ -132,24 +113,19 @@ static void drop(struct https_call *call)
                 https_call_free(call);
 }
 
-static void hand_open(struct https_call *call)
-{
-        const char *type = NULL;
-
-        call->opened = true;
-        if (!call->handlers.on_open)
-                return;
-        (void)curl_easy_getinfo(call->easy, CURLINFO_CONTENT_TYPE, &type);
-        call->handlers.on_open(call->handlers.arg, type ? type : "");
-}
-
 /* A stream's stored bytes, if its answer is 200. Others keep theirs for on_done. */
 static void hand_data(struct https_call *call)
 {
+        const bool opens = !call->opened && call->handlers.on_open;
+        const char *type = NULL;
+
         if (!call->handlers.on_data || call->inbox.len == 0 || https_status(call) != 200)
                 return;
-        if (!call->opened)
-                hand_open(call);
+        call->opened = true;
+        if (opens) {
+                (void)curl_easy_getinfo(call->easy, CURLINFO_CONTENT_TYPE, &type);
+                call->handlers.on_open(call->handlers.arg, type ? type : "");
+        }
         if (call->dead)
                 return;
         call->handlers.on_data(call->handlers.arg, call->inbox.data, call->inbox.len);
@@ -269,23 +245,17 @@ static void on_io(void *arg, int fd, int events)
         settle(https);
 }
 
-/* libcurl does not ask again for a timeout that it thinks is still armed: ours may have fired a fraction of a
- * millisecond before it was due by libcurl's clock. */
-static void rearm(struct https *https)
-{
-        long ms = -1;
-
-        if (!loop_timer_armed(https->loop->timer) && curl_multi_timeout(https->multi, &ms) == CURLM_OK && ms >= 0)
-                loop_timer_in(https->loop->timer, ms > 0 ? (uint64_t)ms : 1);
-}
-
 static void on_timer(void *arg)
 {
         struct https *https = arg;
+        long ms = -1;
         int running;
 
         (void)curl_multi_socket_action(https->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-        rearm(https);
+        /* libcurl does not ask again for a timeout that it thinks is still armed: ours may have fired a fraction of a
+         * millisecond before it was due by libcurl's clock. */
+        if (!loop_timer_armed(https->loop->timer) && curl_multi_timeout(https->multi, &ms) == CURLM_OK && ms >= 0)
+                loop_timer_in(https->loop->timer, ms > 0 ? (uint64_t)ms : 1);
         settle(https);
 }
 
@@ -348,14 +318,6 @@ int https_on_loop(struct https *https, struct loop *loop, struct dns *dns, struc
 }
 
 /* ---- addresses: libcurl would look them up in a thread, which a confined process can't make ---- */
-
-/* Whether libcurl needs no look-up for it. */
-static bool is_numeric(const char *name)
-{
-        struct dns_address numeric;
-
-        return dns_numeric(&numeric, name) == 0 || strcasecmp(name, "localhost") == 0;
-}
 
 static int add_addresses(struct https_call *call, const char *host, uint16_t port)
 {
@@ -429,8 +391,8 @@ static int look_up(struct https_call *call)
         int r = 0;
 
         for (; r == 0 && (name = need(call, call->asked, &port)); call->asked++) {
-                if (is_numeric(name))
-                        continue;
+                if (dns_numeric(&known, name) == 0 || strcasecmp(name, "localhost") == 0)
+                        continue; /* libcurl needs no look-up for it */
                 if (!dns_known(dns, &known, name))
                         return dns_query_start(&call->query, dns, name, on_address, call);
                 r = add_addresses(call, name, port);

@@ -71,18 +71,6 @@ static int verify_failed(const struct https_call *call, struct error *err)
         }
 }
 
-static int timed_out(const struct https_call *call, struct error *err)
-{
-        curl_off_t connected = 0;
-
-        curl_easy_getinfo(call->easy, CURLINFO_APPCONNECT_TIME_T, &connected);
-        if (connected == 0)
-                return error_fail(err, -ETIMEDOUT,
-                                  "%s: no connection in time%s%.100s; check address, port, proxy and firewall",
-                                  call->host, call->way.url[0] ? " by " : "", call->way.url);
-        return error_fail(err, -ETIMEDOUT, "%s: no answer in time", call->host);
-}
-
 /* Everything that is neither name, connection, time nor certificate. */
 static int broken(const struct https_call *call, CURLcode code, struct error *err)
 {
@@ -101,6 +89,7 @@ int https_why(const struct https_call *call, struct error *err)
 {
         const CURLcode code = call->result;
         char refused[CURL_ERROR_SIZE];
+        curl_off_t connected = 0;
         long number = 0;
 
         if (call->overflow)
@@ -108,8 +97,14 @@ int https_why(const struct https_call *call, struct error *err)
                                   call->inbox.max);
         if (code == CURLE_PEER_FAILED_VERIFICATION || call->https->verify_error != X509_V_OK)
                 return verify_failed(call, err);
-        if (code == CURLE_OPERATION_TIMEDOUT)
-                return timed_out(call, err);
+        if (code == CURLE_OPERATION_TIMEDOUT) {
+                curl_easy_getinfo(call->easy, CURLINFO_APPCONNECT_TIME_T, &connected);
+                return connected ? error_fail(err, -ETIMEDOUT, "%s: no answer in time", call->host)
+                                 : error_fail(
+                                           err, -ETIMEDOUT,
+                                           "%s: no connection in time%s%.100s; check address, port, proxy and firewall",
+                                           call->host, call->way.url[0] ? " by " : "", call->way.url);
+        }
         if (call->given == 0 && https_proxy_refused(call, refused, sizeof(refused)))
                 return error_fail(err, -ECONNREFUSED, "%s: %s", call->host, refused);
         if (call->given > 0) /* never "not connected", which a second connection would say */

@@ -133,14 +133,6 @@ static X509_SIG *encrypt(const EVP_PKEY *evp, const char *passphrase)
         return sig;
 }
 
-static bool write_pem(BIO *bio, const struct key *key, const char *passphrase)
-{
-        if (!passphrase)
-                return PEM_write_bio_PKCS8PrivateKey(bio, key_evp(key), NULL, NULL, 0, NULL, NULL) == 1;
-        _cleanup_(free_X509_SIGp) X509_SIG *sig = encrypt(key_evp(key), passphrase);
-        return sig && PEM_write_bio_PKCS8(bio, sig) == 1;
-}
-
 int key_to_pem(const struct key *key, const char *passphrase, struct buffer *out, struct error *err)
 {
         _cleanup_(free_BIOp) BIO *bio = BIO_new(BIO_s_secmem());
@@ -150,7 +142,10 @@ int key_to_pem(const struct key *key, const char *passphrase, struct buffer *out
                 return error_fail(err, -EINVAL, "key: has no private part to store");
         if (passphrase && (passphrase[0] == '\0' || strnlen(passphrase, PASSPHRASE_MAX + 1) > PASSPHRASE_MAX))
                 return error_fail(err, -EINVAL, "key: the passphrase must have 1 to %d bytes", PASSPHRASE_MAX);
-        if (!bio || !write_pem(bio, key, passphrase)) {
+        _cleanup_(free_X509_SIGp) X509_SIG *sig = passphrase ? encrypt(key_evp(key), passphrase) : NULL;
+        if (!bio || (passphrase && !sig) ||
+            (sig ? PEM_write_bio_PKCS8(bio, sig)
+                 : PEM_write_bio_PKCS8PrivateKey(bio, key_evp(key), NULL, NULL, 0, NULL, NULL)) != 1) {
                 ERR_clear_error();
                 return error_fail(err, -EIO, "key: cannot be written as PKCS#8; a key in hardware stays there");
         }

@@ -27,12 +27,7 @@ struct key {
         char pin[KID_LEN + 1];
 };
 
-static inline EVP_PKEY *evp_free(EVP_PKEY *evp)
-{
-        EVP_PKEY_free(evp);
-        return NULL;
-}
-DEFINE_FREEP(EVP_PKEY, evp_free)
+DEFINE_VOID_FREEP(EVP_PKEY, EVP_PKEY_free)
 
 /* RFC 7638 thumbprint of the point. */
 static int thumbprint(const uint8_t xy[P256_POINT_LEN], char kid[KID_LEN + 1])
@@ -97,7 +92,7 @@ static int key_wrap(struct key **ret_key, EVP_PKEY *evp, bool has_private, struc
 
 int key_generate(struct key **ret_key, struct error *err)
 {
-        _cleanup_(evp_freep) EVP_PKEY *evp = NULL;
+        _cleanup_(free_EVP_PKEYp) EVP_PKEY *evp = NULL;
 
         if (crypto_keygen(&evp) < 0)
                 return error_fail(err, -EIO, "key: OpenSSL cannot generate a P-256 key");
@@ -174,7 +169,7 @@ const uint8_t *key_point(const struct key *key)
 
 struct key *key_read_jwk(struct json_reader *jwk)
 {
-        _cleanup_(evp_freep) EVP_PKEY *evp = NULL;
+        _cleanup_(free_EVP_PKEYp) EVP_PKEY *evp = NULL;
         uint8_t xy[P256_POINT_LEN];
         struct key *key = NULL;
 
