@@ -232,24 +232,11 @@ int csr_cert_matches(const char *pem, size_t n, const struct key *key, struct er
         return 0;
 }
 
-static bool has_uri(const GENERAL_NAMES *names, const char *uri)
-{
-        for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
-                const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
-                int type;
-                const ASN1_STRING *value = GENERAL_NAME_get0_value(name, &type);
-
-                if (type == GEN_URI && ASN1_STRING_length(value) == (int)strlen(uri) &&
-                    memcmp(ASN1_STRING_get0_data(value), uri, strlen(uri)) == 0)
-                        return true;
-        }
-        return false;
-}
-
 int csr_cert_is_for(const char *pem, size_t n, const char *tenant, const char *id, struct error *err)
 {
         _cleanup_(free_X509p) X509 *cert = read_cert(pem, n);
         char cn[64 + 1], uri[URI_MAX];
+        bool named = false;
 
         if (!cert)
                 return error_fail(err, -EBADMSG, "certificate: is not a PEM certificate");
@@ -258,7 +245,12 @@ int csr_cert_is_for(const char *pem, size_t n, const char *tenant, const char *i
         snprintf(uri, sizeof(uri), "urn:postern:%s:%s", tenant, id);
         _cleanup_(free_GENERAL_NAMESp) GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
         ERR_clear_error();
-        if (!names || !has_uri(names, uri))
-                return error_fail(err, -EBADMSG, "certificate: does not name %s", uri);
-        return 0;
+        for (int i = 0; names && i < sk_GENERAL_NAME_num(names); i++) {
+                int type;
+                const ASN1_STRING *value = GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(names, i), &type);
+
+                named = named || (type == GEN_URI && ASN1_STRING_length(value) == (int)strlen(uri) &&
+                                  memcmp(ASN1_STRING_get0_data(value), uri, strlen(uri)) == 0);
+        }
+        return named ? 0 : error_fail(err, -EBADMSG, "certificate: does not name %s", uri);
 }

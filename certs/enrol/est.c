@@ -1,5 +1,5 @@
 /*
- * EST client: CA certificates, enrolment with a one-time token, renewal over mTLS.
+ * EST client: enrolment with a one-time token, renewal over mTLS.
  *
  * Invariant: a chain is handed out only if its first certificate carries the key that asked and names the
  * tenant and id that were asked for. The relay's transport CA proves nothing end to end; the tenant key does
@@ -28,19 +28,6 @@ void est_answer_clear(struct est_answer *answer)
 {
         buffer_free(&answer->chain);
         *answer = (struct est_answer){.chain = BUFFER(0)};
-}
-
-static int make_url(struct buffer *url, const char *base, const char *tenant, const char *operation, struct error *err)
-{
-        size_t n = strlen(base);
-
-        while (n > 0 && base[n - 1] == '/')
-                n--;
-        if (!tenant_valid(tenant))
-                return error_fail(err, -EINVAL, "enrolment: %.64s is not a tenant's name", tenant);
-        if (buffer_append(url, base, n) < 0 || buffer_printf(url, "/.well-known/est/%s/%s", tenant, operation) < 0)
-                return error_fail(err, -EINVAL, "enrolment: the relay's URL is too long");
-        return 0;
 }
 
 /* RFC 7030 section 4.2.3: certs-only, where a type is named at all. */
@@ -75,25 +62,6 @@ static int refused(const struct https_response *response, bool renewal, struct e
                 return error_fail(err, -EINVAL,
                                   "enrolment: the relay knows no such tenant; check --relay and --tenant");
         return error_fail(err, -EIO, "enrolment: the relay answers %ld: %.200s", response->status, words);
-}
-
-int est_cacerts(struct https *https, const char *base, const char *tenant, struct buffer *pem, struct error *err)
-{
-        _cleanup_(buffer_free) struct buffer url = BUFFER(1024);
-        _cleanup_(https_response_clear) struct https_response response = {.body = BUFFER(0)};
-        int r = make_url(&url, base, tenant, "cacerts", err);
-
-        if (r < 0)
-                return r;
-        const struct https_request request = {
-                .method = "GET", .url = url.data, .headers = accept_pkcs7, .max_body = ANSWER_MAX};
-        if ((r = https_do(https, &request, &response, err)) < 0)
-                return r;
-        if (response.status != 200)
-                return refused(&response, false, err);
-        if (!is_pkcs7(response.content_type))
-                return error_fail(err, -EBADMSG, "enrolment: the relay's CA certificates are not " PKCS7_TYPE);
-        return csr_certs_from_pkcs7(response.body.data ? response.body.data : "", response.body.len, pem, err);
 }
 
 /* Puts the certificate that carries the key first, the others behind it in their order. */
@@ -140,11 +108,17 @@ int est_make_request(const struct est_asker *asker, const char *base, const char
                      struct buffer *body, struct error *err)
 {
         _cleanup_(buffer_free) struct buffer der = BUFFER(CSR_MAX);
-        int r = make_url(url, base, asker->tenant, operation, err);
+        size_t end = strlen(base);
+        int r;
 
-        if (r == 0)
-                r = csr_make(asker->key, asker->tenant, asker->id, &der, err);
-        if (r < 0)
+        while (end > 0 && base[end - 1] == '/')
+                end--;
+        if (!tenant_valid(asker->tenant))
+                return error_fail(err, -EINVAL, "enrolment: %.64s is not a tenant's name", asker->tenant);
+        if (buffer_append(url, base, end) < 0 ||
+            buffer_printf(url, "/.well-known/est/%s/%s", asker->tenant, operation) < 0)
+                return error_fail(err, -EINVAL, "enrolment: the relay's URL is too long");
+        if ((r = csr_make(asker->key, asker->tenant, asker->id, &der, err)) < 0)
                 return r;
         const size_t n = (der.len + 2) / 3 * 4;
         if ((r = buffer_reserve(body, n)) < 0)

@@ -30,7 +30,6 @@ enum { EST_ISSUED = 0, EST_PENDING = 1 };
 
 /* base: "https://relay:port". All: 0 or an EST_* outcome; -EACCES (401: token unknown, used or expired),
  * -EINVAL (400, with the server's reason), -EBADMSG (answer malformed or for another key), or https_do's. */
-int est_cacerts(struct https *https, const char *base, const char *tenant, struct buffer *pem, struct error *err);
 int est_enroll(struct https *https, const char *base, const char *tenant, const char *id, const char *name,
                const char *token, struct key *key, struct est_answer *ret_answer, struct error *err);
 /* https carries the certificate being renewed; key is the new one. */

@@ -69,9 +69,12 @@ int jose_unpadded(const char *bytes, size_t n, size_t *ret_len);
 int jose_answer_pad(struct buffer *out, const char *text, size_t n);
 int jose_answer_unpadded(const char *bytes, size_t n, size_t *ret_len);
 
-/* ---- JWE compact, verdicts: key is the 32-byte rk ---- */
-int jwe_dir_seal(const uint8_t key[32], const void *plain, size_t plain_len, struct buffer *out, struct error *err);
-int jwe_dir_open(const uint8_t key[32], const char *text, size_t n, struct buffer *plain, struct error *err);
-/* The same of answers, of ANSWER_JWE_MAX at most; plain holds no credential, and may be any buffer. */
-int jwe_answer_seal(const uint8_t key[32], const void *plain, size_t plain_len, struct buffer *out, struct error *err);
-int jwe_answer_open(const uint8_t key[32], const char *text, size_t n, struct buffer *plain, struct error *err);
+/* ---- JWE compact: a verdict under the 32-byte rk of its request, or an answer under that of its question ---- */
+enum jwe_kind { JWE_VERDICT, JWE_ANSWER };
+/* Appends the sealed text, which has JWE_MAX or ANSWER_JWE_MAX bytes at most. */
+int jwe_seal(enum jwe_kind which, const uint8_t key[32], const void *plain, size_t plain_len, struct buffer *out,
+             struct error *err);
+/* Appends to plain, which for a verdict is a secret buffer. -EBADMSG malformed, -EKEYREJECTED another key's, -EINVAL.
+ */
+int jwe_open(enum jwe_kind which, const uint8_t key[32], const char *text, size_t n, struct buffer *plain,
+             struct error *err);

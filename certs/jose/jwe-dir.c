@@ -15,14 +15,14 @@
 #define HEADER(typ) "{\"alg\":\"dir\",\"enc\":\"A256GCM\",\"typ\":\"" typ "\",\"cty\":\"JWT\"}"
 
 /* What is sealed so. */
-struct kind {
+static const struct kind {
         const char *what, *typ, *header;
         size_t max;
         bool secret; /* the plaintext goes into a secret buffer only */
+} kinds[] = {
+        [JWE_VERDICT] = {"verdict JWE", JOSE_TYP_VERDICT_JWE, HEADER(JOSE_TYP_VERDICT_JWE), JWE_MAX, true},
+        [JWE_ANSWER] = {"answer JWE", JOSE_TYP_ANSWER_JWE, HEADER(JOSE_TYP_ANSWER_JWE), ANSWER_JWE_MAX, false},
 };
-static const struct kind verdict = {"verdict JWE", JOSE_TYP_VERDICT_JWE, HEADER(JOSE_TYP_VERDICT_JWE), JWE_MAX, true};
-static const struct kind answer = {"answer JWE", JOSE_TYP_ANSWER_JWE, HEADER(JOSE_TYP_ANSWER_JWE), ANSWER_JWE_MAX,
-                                   false};
 
 static int append_part(struct buffer *out, const void *bytes, size_t n)
 {
@@ -31,36 +31,27 @@ static int append_part(struct buffer *out, const void *bytes, size_t n)
         return r < 0 ? r : b64u_encode(out, bytes, n);
 }
 
-static int build(const struct kind *kind, const uint8_t key[32], const struct part *plain, struct buffer *text)
+int jwe_seal(enum jwe_kind which, const uint8_t key[32], const void *plain, size_t plain_len, struct buffer *out,
+             struct error *err)
 {
-        _cleanup_(buffer_free) struct buffer cipher = BUFFER(kind->max);
+        const struct kind *kind = &kinds[which];
+        _cleanup_(buffer_free) struct buffer text = BUFFER(kind->max), cipher = BUFFER(kind->max);
         uint8_t iv[GCM_IV_LEN], tag[GCM_TAG_LEN];
-        int r;
-
-        if ((r = b64u_encode(text, kind->header, strlen(kind->header))) < 0 ||
-            (r = buffer_reserve(&cipher, plain->n)) < 0)
-                return r;
-        if (RAND_bytes(iv, sizeof(iv)) != 1)
-                return -EIO;
-        const struct crypto_gcm gcm = {key, iv, text->data, text->len};
-        if ((r = crypto_gcm_seal(&gcm, plain->text, plain->n, (uint8_t *)cipher.data, tag)) < 0 ||
-            (r = buffer_append_char(text, '.')) < 0 || (r = append_part(text, iv, sizeof(iv))) < 0 ||
-            (r = append_part(text, cipher.data, plain->n)) < 0)
-                return r;
-        return append_part(text, tag, sizeof(tag));
-}
-
-static int seal(const struct kind *kind, const uint8_t key[32], const void *plain, size_t plain_len, struct buffer *out,
-                struct error *err)
-{
-        _cleanup_(buffer_free) struct buffer text = BUFFER(kind->max);
-        const struct part part = {plain, plain_len};
         int r;
 
         if (plain_len == 0)
                 return error_fail(err, -EINVAL, "%s: there is nothing to seal", kind->what);
-        if ((r = build(kind, key, &part, &text)) == 0)
-                r = buffer_append(out, text.data, text.len);
+        r = b64u_encode(&text, kind->header, strlen(kind->header));
+        r = r < 0 ? r : buffer_reserve(&cipher, plain_len);
+        if (r == 0 && RAND_bytes(iv, sizeof(iv)) != 1)
+                r = -EIO;
+        const struct crypto_gcm gcm = {key, iv, text.data, text.len};
+        r = r < 0 ? r : crypto_gcm_seal(&gcm, plain, plain_len, (uint8_t *)cipher.data, tag);
+        r = r < 0 ? r : buffer_append_char(&text, '.'); /* the encrypted key is empty */
+        r = r < 0 ? r : append_part(&text, iv, sizeof(iv));
+        r = r < 0 ? r : append_part(&text, cipher.data, plain_len);
+        r = r < 0 ? r : append_part(&text, tag, sizeof(tag));
+        r = r < 0 ? r : buffer_append(out, text.data, text.len);
         return r < 0 ? error_fail(err, r, "%s: cannot be sealed: %s", kind->what, strerror(-r)) : 0;
 }
 
@@ -79,9 +70,10 @@ static int check_header(const struct kind *kind, const struct part *b64, struct 
         return json_read_end(&header, true);
 }
 
-static int open_kind(const struct kind *kind, const uint8_t key[32], const char *text, size_t n, struct buffer *plain,
-                     struct error *err)
+int jwe_open(enum jwe_kind which, const uint8_t key[32], const char *text, size_t n, struct buffer *plain,
+             struct error *err)
 {
+        const struct kind *kind = &kinds[which];
         _cleanup_(buffer_free) struct buffer cipher = BUFFER(kind->max);
         uint8_t iv[GCM_IV_LEN], tag[GCM_TAG_LEN];
         struct part part[5];
@@ -115,24 +107,4 @@ static int open_kind(const struct kind *kind, const uint8_t key[32], const char 
         plain->len += cipher.len;
         plain->data[plain->len] = '\0';
         return 0;
-}
-
-int jwe_dir_seal(const uint8_t key[32], const void *plain, size_t plain_len, struct buffer *out, struct error *err)
-{
-        return seal(&verdict, key, plain, plain_len, out, err);
-}
-
-int jwe_dir_open(const uint8_t key[32], const char *text, size_t n, struct buffer *plain, struct error *err)
-{
-        return open_kind(&verdict, key, text, n, plain, err);
-}
-
-int jwe_answer_seal(const uint8_t key[32], const void *plain, size_t plain_len, struct buffer *out, struct error *err)
-{
-        return seal(&answer, key, plain, plain_len, out, err);
-}
-
-int jwe_answer_open(const uint8_t key[32], const char *text, size_t n, struct buffer *plain, struct error *err)
-{
-        return open_kind(&answer, key, text, n, plain, err);
 }

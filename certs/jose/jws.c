@@ -14,32 +14,22 @@
 #include "base/core/secret.h"
 #include "base/core/text.h"
 
-/* Appends header.payload. */
-static int append_signing_input(const struct key *key, const char *typ, const struct part *payload, struct buffer *out)
-{
-        char header[160];
-        int n = snprintf(header, sizeof(header), "{\"alg\":\"ES256\",\"typ\":\"%s\",\"kid\":\"%s\"}", typ,
-                         key_kid(key));
-        int r;
-
-        if (n < 0 || (size_t)n >= sizeof(header))
-                return -EINVAL;
-        if ((r = b64u_encode(out, header, (size_t)n)) < 0 || (r = buffer_append_char(out, '.')) < 0)
-                return r;
-        return b64u_encode(out, payload->text, payload->n);
-}
-
 int jws_sign(const struct key *key, const char *typ, const char *payload, size_t n, struct buffer *out,
              struct error *err)
 {
         const size_t start = out->len;
-        const struct part part = {payload, n};
         uint8_t signature[ES256_LEN];
-        int r;
+        char header[160];
+        int r, len;
 
         if (!key_has_private(key))
                 return error_fail(err, -EINVAL, "JWS %s: the signing key has no private part", typ);
-        r = append_signing_input(key, typ, &part, out);
+        len = snprintf(header, sizeof(header), "{\"alg\":\"ES256\",\"typ\":\"%s\",\"kid\":\"%s\"}", typ, key_kid(key));
+        r = len < 0 || (size_t)len >= sizeof(header) ? -EINVAL : b64u_encode(out, header, (size_t)len);
+        if (r == 0)
+                r = buffer_append_char(out, '.');
+        if (r == 0)
+                r = b64u_encode(out, payload, n);
         if (r == 0)
                 r = crypto_es256_sign(signature, key_evp(key), out->data + start, out->len - start);
         if (r == 0)

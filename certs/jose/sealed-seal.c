@@ -87,21 +87,16 @@ static int build(struct key *const *to, size_t n, const struct buffer *plain, st
         return r;
 }
 
-static bool named_twice(struct key *const *to, size_t n)
-{
-        for (size_t i = 0; i < n; i++)
-                for (size_t j = 0; j < i; j++)
-                        if (strcmp(key_kid(to[i]), key_kid(to[j])) == 0)
-                                return true;
-        return false;
-}
-
 int sealed_seal(struct key *const *to, size_t n, const struct buffer *plain, struct buffer *out, struct error *err)
 {
         _cleanup_(buffer_free) struct buffer text = BUFFER(SEALED_MAX);
+        bool fine = n >= 1 && n <= SEALED_RECIPIENTS_MAX;
         int r;
 
-        if (n < 1 || n > SEALED_RECIPIENTS_MAX || named_twice(to, n))
+        for (size_t i = 0; fine && i < n; i++)
+                for (size_t j = 0; j < i; j++)
+                        fine = fine && strcmp(key_kid(to[i]), key_kid(to[j])) != 0;
+        if (!fine)
                 return error_fail(err, -EINVAL, WHAT ": is sealed to 1 to %d different keys", SEALED_RECIPIENTS_MAX);
         if (!padded_len_valid(plain->len))
                 return error_fail(err, -EINVAL, WHAT ": its plaintext has %d or %d bytes", PADDED_SMALL, PADDED_LARGE);

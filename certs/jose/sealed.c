@@ -45,17 +45,6 @@ static int check_line(const char *line, const struct field *fields, size_t n, st
         return 0;
 }
 
-static int check_shared(const struct sealed *s, struct error *err)
-{
-        const struct field fields[] = {
-                {"iv", GCM_IV_LEN, '.'}, {"ciphertext", s->padded, '.'}, {"tag", GCM_TAG_LEN, '\n'}};
-        const size_t head = sizeof(SEALED_PROTECTED) - 1;
-
-        if (memcmp(s->text, SEALED_PROTECTED ".", head + 1) != 0)
-                return error_fail(err, -EBADMSG, WHAT ": does not begin with the one protected header");
-        return check_line(s->text + head + 1, fields, 3, err);
-}
-
 static int check_recipient(const struct sealed *s, size_t i, struct error *err)
 {
         static const struct field fields[] = {
@@ -88,6 +77,7 @@ static int measure(struct sealed *s, size_t n)
 
 int sealed_read(struct sealed *ret_s, const char *text, size_t n, struct error *err)
 {
+        const size_t head = sizeof(SEALED_PROTECTED) - 1;
         struct sealed s = {.text = text};
         int r;
 
@@ -95,7 +85,11 @@ int sealed_read(struct sealed *ret_s, const char *text, size_t n, struct error *
                 return error_fail(err, -EBADMSG,
                                   WHAT ": has not the length of 1 to %d recipients and a plaintext of %d or %d bytes",
                                   SEALED_RECIPIENTS_MAX, PADDED_SMALL, PADDED_LARGE);
-        r = check_shared(&s, err);
+        if (memcmp(text, SEALED_PROTECTED ".", head + 1) != 0)
+                return error_fail(err, -EBADMSG, WHAT ": does not begin with the one protected header");
+        const struct field shared[] = {
+                {"iv", GCM_IV_LEN, '.'}, {"ciphertext", s.padded, '.'}, {"tag", GCM_TAG_LEN, '\n'}};
+        r = check_line(text + head + 1, shared, 3, err);
         for (size_t i = 0; r == 0 && i < s.n; i++)
                 r = check_recipient(&s, i, err);
         if (r == 0)

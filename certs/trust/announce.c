@@ -69,25 +69,13 @@ int announcement_sign(const struct announcement *a, const struct key *identity, 
 
 /* ---- verifying ---- */
 
-static int read_domains(struct announcement *a, struct json_reader *r, struct error *err)
-{
-        struct roster domains = {.n_domains = 0};
-        int code;
-
-        if (!json_read_has(r, "domains"))
-                return json_read_result(r);
-        code = roster_domains_read(&domains, r, err);
-        a->domains = domains.domains; /* also what there is of a list that was refused: it is freed */
-        a->n_domains = domains.n_domains;
-        return code;
-}
-
 static int read_claims(struct announcement *a, struct json_reader *r, int64_t now, struct error *err)
 {
         static const char *const members[] = {"tenant", "id", "iat", "exp", NULL};
         static const char *const optional[] = {"roster", "domains", NULL};
         struct claim_times times = {.life_max = ANNOUNCE_LIFE_MAX, .skew = ROSTER_SKEW};
         char tenant[TENANT_MAX + 1], id[ID_MAX + 1];
+        struct roster domains = {.n_domains = 0};
         int code;
 
         json_read_members(r, members, optional);
@@ -95,7 +83,10 @@ static int read_claims(struct announcement *a, struct json_reader *r, int64_t no
         claims_id(r, "id", id);
         /* who says nothing reads rosters of the first form */
         a->roster_form = json_read_has(r, "roster") ? (unsigned)json_read_int(r, "roster", 1, 255) : 1;
-        if ((code = read_domains(a, r, err)) < 0)
+        code = json_read_has(r, "domains") ? roster_domains_read(&domains, r, err) : json_read_result(r);
+        a->domains = domains.domains; /* also what there is of a list that was refused: it is freed */
+        a->n_domains = domains.n_domains;
+        if (code < 0)
                 return code;
         claims_times(r, &times);
         a->iat = times.iat;

@@ -57,16 +57,6 @@ bool roster_word_valid(const char *word, size_t max)
         return true;
 }
 
-bool domain_sid_valid(const char *sid)
-{
-        return sid_is_domain(sid);
-}
-
-bool sid_of_domain(const char *sid, const char *domain_sid)
-{
-        return sid_is_of(sid, domain_sid);
-}
-
 /* ---- the list as a whole ---- */
 
 /* Notes a text that leads to one domain alone; kind keeps suffixes, NetBIOS names and SIDs apart. */
@@ -107,24 +97,11 @@ static int check_form(const struct roster_domain *d, struct error *err)
                 if (!roster_word_valid(d->netbios[i], NETBIOS_MAX))
                         return error_fail(err, -EINVAL, WHAT ": domain %s: %.64s is no NetBIOS name", d->name,
                                           d->netbios[i]);
-        if (d->sid[0] && !domain_sid_valid(d->sid))
+        if (d->sid[0] && !sid_is_domain(d->sid))
                 return error_fail(err, -EINVAL,
                                   WHAT ": domain %s: %s is no domain's SID, which is " SID_DOMAIN_PREFIX "A-B-C",
                                   d->name, d->sid);
         return 0;
-}
-
-static int check_one(const struct roster_domain *d, json_t *seen, struct error *err)
-{
-        int r = check_form(d, err);
-
-        if (r == 0)
-                r = once(seen, 'u', d->name, d->name, err);
-        for (size_t i = 0; r == 0 && i < d->n_suffixes; i++)
-                r = once(seen, 'u', d->suffixes[i], d->name, err);
-        for (size_t i = 0; r == 0 && i < d->n_netbios; i++)
-                r = once(seen, 'n', d->netbios[i], d->name, err);
-        return r == 0 && d->sid[0] ? once(seen, 's', d->sid, d->name, err) : r;
 }
 
 int roster_domains_check(const struct roster_domain *domains, size_t n, struct error *err)
@@ -135,13 +112,20 @@ int roster_domains_check(const struct roster_domain *domains, size_t n, struct e
 
         if (r == 0 && n > ROSTER_DOMAINS_MAX)
                 r = error_fail(err, -EINVAL, WHAT ": has more than %d domains", ROSTER_DOMAINS_MAX);
-        for (size_t i = 0; r == 0 && i < n; i++) {
-                r = check_one(&domains[i], seen, err);
-                if (r == 0 && domains[i].is_default && by_default)
-                        r = error_fail(err, -EEXIST, WHAT ": bare names go to %s and to %s", by_default,
-                                       domains[i].name);
-                if (domains[i].is_default)
-                        by_default = domains[i].name;
+        for (const struct roster_domain *d = domains; r == 0 && d < domains + n; d++) {
+                r = check_form(d, err);
+                if (r == 0)
+                        r = once(seen, 'u', d->name, d->name, err);
+                for (size_t i = 0; r == 0 && i < d->n_suffixes; i++)
+                        r = once(seen, 'u', d->suffixes[i], d->name, err);
+                for (size_t i = 0; r == 0 && i < d->n_netbios; i++)
+                        r = once(seen, 'n', d->netbios[i], d->name, err);
+                if (r == 0 && d->sid[0])
+                        r = once(seen, 's', d->sid, d->name, err);
+                if (r == 0 && d->is_default && by_default)
+                        r = error_fail(err, -EEXIST, WHAT ": bare names go to %s and to %s", by_default, d->name);
+                if (d->is_default)
+                        by_default = d->name;
         }
         return r;
 }
@@ -228,18 +212,6 @@ void roster_names_read(struct json_reader *r, const char *member, size_t max, si
         }
 }
 
-static void read_domain(struct json_reader *r, struct roster_domain *d)
-{
-        json_read_text(r, "name", JSON_REQUIRED, DNS_MAX, &d->name);
-        roster_names_read(r, "suffixes", ROSTER_NAMES_MAX, ROSTER_TEXT_MAX, false, &d->suffixes, &d->n_suffixes);
-        roster_names_read(r, "netbios", ROSTER_NAMES_MAX, ROSTER_TEXT_MAX, false, &d->netbios, &d->n_netbios);
-        json_read_str(r, "sid", json_read_has(r, "sid") ? JSON_REQUIRED : JSON_OPTIONAL, d->sid, sizeof(d->sid));
-        d->is_default = json_read_has(r, "default");
-        if (d->is_default && !json_read_bool(r, "default"))
-                json_read_fail(r, "default", "is true or absent");
-        json_read_end(r, true);
-}
-
 int roster_domains_read(struct roster *roster, struct json_reader *payload, struct error *err)
 {
         struct json_reader list, object;
@@ -255,9 +227,20 @@ int roster_domains_read(struct roster *roster, struct json_reader *payload, stru
         }
         while (json_read_next(&list)) {
                 struct roster_domain *d = &roster->domains[roster->n_domains++];
+                struct json_reader *o = &object;
 
-                if (json_read_object(&object, &list, NULL, JSON_REQUIRED))
-                        read_domain(&object, d);
+                if (!json_read_object(o, &list, NULL, JSON_REQUIRED))
+                        continue;
+                json_read_text(o, "name", JSON_REQUIRED, DNS_MAX, &d->name);
+                roster_names_read(o, "suffixes", ROSTER_NAMES_MAX, ROSTER_TEXT_MAX, false, &d->suffixes,
+                                  &d->n_suffixes);
+                roster_names_read(o, "netbios", ROSTER_NAMES_MAX, ROSTER_TEXT_MAX, false, &d->netbios, &d->n_netbios);
+                json_read_str(o, "sid", json_read_has(o, "sid") ? JSON_REQUIRED : JSON_OPTIONAL, d->sid,
+                              sizeof(d->sid));
+                d->is_default = json_read_has(o, "default");
+                if (d->is_default && !json_read_bool(o, "default"))
+                        json_read_fail(o, "default", "is true or absent");
+                json_read_end(o, true);
         }
         if ((r = json_read_result(payload)) == 0)
                 r = roster_domains_check(roster->domains, roster->n_domains, err);

@@ -192,23 +192,6 @@ static bool is_named(const struct roster_member *member, const char *which)
                strcmp(key_kid(member->key), which) == 0;
 }
 
-/* 0, -ENOENT, -ENOMEM. */
-static int remove_from(struct roster *roster, struct roster_member *members, size_t *n, const char *which)
-{
-        for (size_t i = 0; i < *n; i++) {
-                if (!is_named(&members[i], which))
-                        continue;
-                if (note_removed(roster, key_kid(members[i].key)) < 0)
-                        return -ENOMEM;
-                roster_member_clear(&members[i]);
-                memmove(&members[i], &members[i + 1], (*n - i - 1) * sizeof(*members));
-                (*n)--;
-                edited(roster);
-                return 0;
-        }
-        return -ENOENT;
-}
-
 int roster_remove(struct roster *roster, const char *which, struct error *err)
 {
         int r = -ENOENT;
@@ -216,8 +199,19 @@ int roster_remove(struct roster *roster, const char *which, struct error *err)
 
         for (enum roster_list list = ROSTER_CONNECTORS; r == -ENOENT && list < ROSTER_LISTS; list++) {
                 struct roster_member *members = *roster_members(roster, list, &n);
+                size_t i = 0;
 
-                r = remove_from(roster, members, n, which);
+                while (i < *n && !is_named(&members[i], which))
+                        i++;
+                if (i == *n)
+                        continue;
+                r = note_removed(roster, key_kid(members[i].key));
+                if (r < 0)
+                        break;
+                roster_member_clear(&members[i]);
+                memmove(&members[i], &members[i + 1], (*n - i - 1) * sizeof(*members));
+                (*n)--;
+                edited(roster);
         }
         if (r == -ENOENT)
                 return error_fail(err, r, WHAT ": nobody in it has the id, name or kid %.64s", which);

@@ -95,21 +95,6 @@ struct roster *roster_free(struct roster *roster)
         return NULL;
 }
 
-/* The key that signs: from the payload, and only if it is the pinned one. */
-static int pinned_key(struct json_reader *payload, const char *pin, struct key **ret_key, struct error *err)
-{
-        struct json_reader jwk;
-
-        json_read_object(&jwk, payload, "key", JSON_REQUIRED);
-        *ret_key = key_read_jwk(&jwk);
-        if (json_read_end(&jwk, true) < 0)
-                return json_read_result(payload);
-        if (strlen(pin) != KID_LEN || !equal_const_time(pin, key_pin(*ret_key), KID_LEN))
-                return error_fail(err, -EKEYREJECTED, WHAT ": is signed by tenant key %s, but the pinned one is %.64s",
-                                  key_pin(*ret_key), pin);
-        return 0;
-}
-
 /* Remembers a text that must not come twice; kind keeps ids, names and kids apart. */
 static void once(struct json_reader *r, json_t *seen, char kind, const char *text)
 {
@@ -192,28 +177,10 @@ static void read_members(struct json_reader *payload, struct roster *roster, enu
         }
 }
 
-static void read_removed(struct json_reader *payload, struct roster *roster, json_t *seen)
-{
-        struct json_reader list;
-
-        if (!json_read_list(&list, payload, "removed", JSON_REQUIRED, 0, ROSTER_MEMBERS_MAX))
-                return;
-        roster->removed = calloc(list.n + 1, sizeof(*roster->removed));
-        if (!roster->removed) {
-                json_read_no_memory(payload);
-                return;
-        }
-        while (json_read_next(&list)) {
-                char *kid = roster->removed[roster->n_removed++];
-
-                json_read_b64u_text(&list, NULL, kid, SHA256_LEN);
-                once(&list, seen, 'k', kid);
-        }
-}
-
 static int read_lists(struct roster *roster, struct json_reader *payload, struct error *err)
 {
         _cleanup_(json_freep) json_t *seen = json_object();
+        struct json_reader list;
         int r;
 
         if (!seen)
@@ -224,7 +191,17 @@ static int read_lists(struct roster *roster, struct json_reader *payload, struct
         for (enum roster_list which = ROSTER_CONNECTORS; which < ROSTER_LISTS; which++)
                 if (which != ROSTER_PEOPLE || roster->form > ROSTER_FORM_WITHOUT_PEOPLE)
                         read_members(payload, roster, which, seen);
-        read_removed(payload, roster, seen);
+        if (!json_read_list(&list, payload, "removed", JSON_REQUIRED, 0, ROSTER_MEMBERS_MAX))
+                return json_read_result(payload);
+        roster->removed = calloc(list.n + 1, sizeof(*roster->removed));
+        if (!roster->removed)
+                json_read_no_memory(payload);
+        while (roster->removed && json_read_next(&list)) {
+                char *kid = roster->removed[roster->n_removed++];
+
+                json_read_b64u_text(&list, NULL, kid, SHA256_LEN);
+                once(&list, seen, 'k', kid);
+        }
         return json_read_result(payload);
 }
 
@@ -297,10 +274,13 @@ static int read_claims(struct roster *roster, struct json_reader *payload, const
         return text_set(&roster->tenant, tenant) < 0 ? error_fail(err, -ENOMEM, WHAT ": out of memory") : 0;
 }
 
-/* Takes the text apart and checks the signature by the pinned key, which is all of the payload that is looked at. */
+/* Takes the text apart and checks the signature by the key of the payload, which is all of it that is looked at: only
+ * if it is the pinned one. */
 static int check_signature(struct roster *roster, struct jws *jws, struct json_reader *payload, const char *text,
                            size_t n, const char *pin, struct error *err)
 {
+        struct json_reader jwk;
+        struct key *key;
         int r;
 
         if (n > ROSTER_TEXT_MAX)
@@ -308,9 +288,14 @@ static int check_signature(struct roster *roster, struct jws *jws, struct json_r
         if ((r = jws_parse(jws, text, n, JOSE_TYP_ROSTER, false, err)) < 0)
                 return r;
         json_read_begin(payload, jws->payload.data, jws->payload.len, JSON_PLAIN, WHAT, err);
-        if ((r = pinned_key(payload, pin, &roster->tenant_key, err)) < 0)
-                return r;
-        r = jws_verify(jws, roster->tenant_key, err);
+        json_read_object(&jwk, payload, "key", JSON_REQUIRED);
+        key = roster->tenant_key = key_read_jwk(&jwk);
+        if (json_read_end(&jwk, true) < 0)
+                return json_read_result(payload);
+        if (strlen(pin) != KID_LEN || !equal_const_time(pin, key_pin(key), KID_LEN))
+                return error_fail(err, -EKEYREJECTED, WHAT ": is signed by tenant key %s, but the pinned one is %.64s",
+                                  key_pin(key), pin);
+        r = jws_verify(jws, key, err);
         return r < 0 ? error_prefix(err, r, WHAT) : 0;
 }
 

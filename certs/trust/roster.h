@@ -133,10 +133,6 @@ const struct roster_domain *roster_domain_of_suffix(const struct roster *roster,
 const struct roster_domain *roster_domain_of_netbios(const struct roster *roster, const char *netbios);
 const struct roster_domain *roster_default_domain(const struct roster *roster);
 bool roster_speaks_for(const struct roster_member *connector, const char *domain);
-/* S-1-5-21- and three numbers: what SIDs of a domain's accounts begin with. */
-bool domain_sid_valid(const char *sid);
-/* sid is one of the domain's: its SID, a hyphen, and one more number. */
-bool sid_of_domain(const char *sid, const char *domain_sid);
 void roster_domain_clear(struct roster_domain *domain);
 /* One more owner, each of whom frees it; nobody changes it from then on. */
 struct roster *roster_ref(struct roster *roster);

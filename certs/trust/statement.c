@@ -167,20 +167,7 @@ static void read_versions(struct json_reader *r)
                 json_read_fail(r, "v", "has no version 1, which the connector must speak");
 }
 
-static void read_key(struct json_reader *r, struct statement_key *k, const char *use, const char *alg)
-{
-        k->key = key_read_jwk(r);
-        claims_kid(r, k->key);
-        json_read_is(r, "use", use);
-        json_read_is(r, "alg", alg);
-        k->nbf = json_read_int(r, "nbf", 0, JOSE_INT_MAX);
-        k->exp = json_read_int(r, "exp", 0, JOSE_INT_MAX);
-        json_read_end(r, true);
-        if (k->exp <= k->nbf)
-                json_read_fail(r, "exp", "is not behind nbf");
-}
-
-/* An identity key only signs statements, and no key has two uses. */
+/* The identity key only signs statements, and no key has two uses. */
 static void check_use(struct json_reader *r, const struct statement *s, const struct statement_key *k)
 {
         const char *kid = k->key ? key_kid(k->key) : "";
@@ -195,34 +182,30 @@ static void check_use(struct json_reader *r, const struct statement *s, const st
                         json_read_fail(r, "kid", "is in the statement twice");
 }
 
-static void read_keys(struct statement *s, struct json_reader *r)
+/* The keys for encryption, or those that sign verdicts, which may be absent. A signing key ends with its statement at
+ * the latest: what certifies it is never older than two hours. */
+static void read_keys(struct statement *s, struct json_reader *r, bool sign)
 {
         struct json_reader list, object;
 
-        json_read_list(&list, r, "keys", JSON_REQUIRED, 1, STATEMENT_KEYS_MAX);
-        while (json_read_next(&list)) {
-                struct statement_key *k = &s->keys[s->n_keys++];
-
-                json_read_object(&object, &list, NULL, JSON_REQUIRED);
-                read_key(&object, k, USE_ENC, ALG_ENC);
-                check_use(&object, s, k);
-        }
-}
-
-/* Optional. A signing key ends with its statement at the latest: what certifies it is never older than two hours. */
-static void read_sign(struct statement *s, struct json_reader *r)
-{
-        struct json_reader list, object;
-
-        if (!json_read_list(&list, r, "sign", JSON_OPTIONAL, 1, STATEMENT_SIGN_MAX))
+        if (!json_read_list(&list, r, sign ? "sign" : "keys", sign ? JSON_OPTIONAL : JSON_REQUIRED, 1,
+                            sign ? STATEMENT_SIGN_MAX : STATEMENT_KEYS_MAX))
                 return;
         while (json_read_next(&list)) {
-                struct statement_key *k = &s->sign[s->n_sign++];
+                struct statement_key *k = sign ? &s->sign[s->n_sign++] : &s->keys[s->n_keys++];
 
                 json_read_object(&object, &list, NULL, JSON_REQUIRED);
-                read_key(&object, k, USE_SIG, ALG_SIG);
+                k->key = key_read_jwk(&object);
+                claims_kid(&object, k->key);
+                json_read_is(&object, "use", sign ? USE_SIG : USE_ENC);
+                json_read_is(&object, "alg", sign ? ALG_SIG : ALG_ENC);
+                k->nbf = json_read_int(&object, "nbf", 0, JOSE_INT_MAX);
+                k->exp = json_read_int(&object, "exp", 0, JOSE_INT_MAX);
+                json_read_end(&object, true);
+                if (k->exp <= k->nbf)
+                        json_read_fail(&object, "exp", "is not behind nbf");
                 check_use(&object, s, k);
-                if (k->exp > s->exp || k->exp - k->nbf > STATEMENT_LIFE_MAX)
+                if (sign && (k->exp > s->exp || k->exp - k->nbf > STATEMENT_LIFE_MAX))
                         json_read_fail(&object, "exp", "is behind the statement's, or over two hours behind nbf");
         }
 }
@@ -233,8 +216,8 @@ static int read_rest(struct statement *s, struct json_reader *r)
         roster_names_read(r, "realms", STATEMENT_NAMES_MAX, REALM_MAX, true, &s->realms, &s->n_realms);
         roster_names_read(r, "suffixes", STATEMENT_NAMES_MAX, REALM_MAX, true, &s->suffixes, &s->n_suffixes);
         roster_names_read(r, "netbios", STATEMENT_NAMES_MAX, REALM_MAX, true, &s->netbios, &s->n_netbios);
-        read_keys(s, r);
-        read_sign(s, r);
+        read_keys(s, r, false);
+        read_keys(s, r, true);
         /* what a connector adds to its verdicts needs the room of the larger one */
         s->pad = json_read_has(r, "pad") ? json_read_int(r, "pad", 0, JOSE_INT_MAX) : PADDED_SMALL;
         if (!padded_len_valid((size_t)s->pad))

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/core/sid.h"
 #include "base/core/text.h"
 #include "connector/person/service-store.h"
 #include "connector/cli/tenant-internal.h"
@@ -306,7 +307,7 @@ static int overlay(struct roster_domain *fresh, struct tenant_names *suffixes, s
                 fresh->netbios = netbios->list;
                 fresh->n_netbios = netbios->n;
         }
-        if (tenant_o.sid && strcmp(tenant_o.sid, "-") != 0 && !domain_sid_valid(tenant_o.sid))
+        if (tenant_o.sid && strcmp(tenant_o.sid, "-") != 0 && !sid_is_domain(tenant_o.sid))
                 return error_fail(err, -EINVAL, "--sid %s: a domain's SID is S-1-5-21- and three numbers",
                                   tenant_o.sid);
         if (tenant_o.sid)

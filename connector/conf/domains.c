@@ -17,6 +17,7 @@
 #include "base/core/admin-text.h"
 #include "base/core/ca-bundle.h"
 #include "base/core/secret.h"
+#include "base/core/sid.h"
 #include "base/core/text.h"
 #include "connector/frames/messages.h"
 
@@ -77,7 +78,7 @@ static int collect_announced(struct domains *d, const char *by_default)
                 a->name = (char *)(uintptr_t)c->name;
                 a->suffixes = names->suffixes;
                 a->netbios = names->netbios;
-                if (c->sid && domain_sid_valid(c->sid)) /* what is learnt is not announced: nobody wrote it down */
+                if (c->sid && sid_is_domain(c->sid)) /* what is learnt is not announced: nobody wrote it down */
                         (void)snprintf(a->sid, sizeof(a->sid), "%s", c->sid);
                 a->is_default = by_default && strcmp(by_default, c->name) == 0;
                 if (c->netbios)

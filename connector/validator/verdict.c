@@ -118,7 +118,7 @@ int verdict_seal(const struct verdict_frame *f, const struct outcome *o, struct 
         while (r == -EMSGSIZE && leave_out(&c))
                 r = sign_padded(f, &c, &padded, err);
         if (r == 0)
-                r = jwe_dir_seal(f->rk, padded.data, padded.len, out, err);
+                r = jwe_seal(JWE_VERDICT, f->rk, padded.data, padded.len, out, err);
         return r;
 }
 

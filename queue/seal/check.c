@@ -5,6 +5,7 @@
  * that fails means unavailable, whatever it says.
  */
 #include "queue/seal/sign-in.h"
+#include "base/core/sid.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -68,11 +69,11 @@ static int check_user(const struct sign_in *s, const struct verdict_claims *v, s
         if (strcmp(v->user_domain, s->domain) != 0)
                 return error_fail(err, -EKEYREJECTED, "verdict: of an account of domain %s, but %s was asked",
                                   v->user_domain, s->domain);
-        if (s->domain_sid[0] && !sid_of_domain(v->user_id, s->domain_sid))
+        if (s->domain_sid[0] && !sid_is_of(v->user_id, s->domain_sid))
                 return error_fail(err, -EKEYREJECTED, "verdict: the account %s is not of domain %s, whose SID is %s",
                                   v->user_id, s->domain, s->domain_sid);
         for (size_t i = 0; i < s->n_other_sids; i++)
-                if (sid_of_domain(v->user_id, s->other_sids[i]))
+                if (sid_is_of(v->user_id, s->other_sids[i]))
                         return error_fail(err, -EKEYREJECTED,
                                           "verdict: the account %s is of another domain of the roster than %s",
                                           v->user_id, s->domain);
@@ -111,7 +112,7 @@ int sign_in_check(const struct sign_in *s, const char *jwe, size_t n, int64_t no
         struct verdict_claims v;
         int r;
 
-        r = jwe_dir_open(s->rk, jwe, n, &plain, err);
+        r = jwe_open(JWE_VERDICT, s->rk, jwe, n, &plain, err);
         if (r < 0)
                 return r;
         r = check_jws(s, &plain, now, &v, err);

@@ -95,7 +95,7 @@ int asked_check(const struct asked *a, const char *jwe, size_t n, int64_t now, s
         _cleanup_(jws_clear) struct jws jws = {0};
         const struct key *key;
         size_t len = 0;
-        int r = jwe_answer_open(a->rk, jwe, n, &plain, err);
+        int r = jwe_open(JWE_ANSWER, a->rk, jwe, n, &plain, err);
 
         if (r == 0 && jose_answer_unpadded(plain.data, plain.len, &len) < 0)
                 r = error_fail(err, -EBADMSG, "answer: wrong padding");

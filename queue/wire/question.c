@@ -203,7 +203,7 @@ int answer_seal(const struct answer_claims *c, const struct key *key, const uint
                 r = jws_sign(key, JOSE_TYP_ANSWER, json.data, json.len, &jws, err);
         if (r == 0 && (r = jose_answer_pad(&padded, jws.data, jws.len)) < 0)
                 error_fail(err, r, "answer: cannot be padded");
-        return r < 0 ? r : jwe_answer_seal(rk, padded.data, padded.len, out, err);
+        return r < 0 ? r : jwe_seal(JWE_ANSWER, rk, padded.data, padded.len, out, err);
 }
 
 /* ---- declined ---- */

@@ -177,12 +177,13 @@ static void dir_refusals(void **state)
         char *b64 = b64u_text(header);
 
         (void)state;
-        assert_int_equal(jwe_dir_seal(key, "accepted", 8, &good, &err), 0);
+        assert_int_equal(jwe_seal(JWE_VERDICT, key, "accepted", 8, &good, &err), 0);
         for (size_t i = 0; i < N(cases); i++) {
                 char *changed = replaced(header, cases[i].find, cases[i].with);
                 char *changed_b64 = b64u_text(changed), *text = replaced(good.data, b64, changed_b64);
 
-                assert_refused(jwe_dir_open(key, text, strlen(text), &plain, &err), -EBADMSG, &err, cases[i].says);
+                assert_refused(jwe_open(JWE_VERDICT, key, text, strlen(text), &plain, &err), -EBADMSG, &err,
+                               cases[i].says);
                 free(changed);
                 free(changed_b64);
                 free(text);
@@ -198,25 +199,29 @@ static void dir_forms(void **state)
         struct error err = {""};
 
         (void)state;
-        assert_int_equal(jwe_dir_seal(key, "accepted", 8, &good, &err), 0);
+        assert_int_equal(jwe_seal(JWE_VERDICT, key, "accepted", 8, &good, &err), 0);
         char *text = replaced(good.data, "..", ".QQ.");
-        assert_refused(jwe_dir_open(key, text, strlen(text), &plain, &err), -EBADMSG, &err, "has an encrypted key");
+        assert_refused(jwe_open(JWE_VERDICT, key, text, strlen(text), &plain, &err), -EBADMSG, &err,
+                       "has an encrypted key");
         free(text);
         text = replaced(good.data, "..", "..A");
-        assert_refused(jwe_dir_open(key, text, strlen(text), &plain, &err), -EBADMSG, &err, "iv is not");
+        assert_refused(jwe_open(JWE_VERDICT, key, text, strlen(text), &plain, &err), -EBADMSG, &err, "iv is not");
         free(text);
         text = replaced(good.data, "..", ".");
-        assert_refused(jwe_dir_open(key, text, strlen(text), &plain, &err), -EBADMSG, &err, "not five parts");
+        assert_refused(jwe_open(JWE_VERDICT, key, text, strlen(text), &plain, &err), -EBADMSG, &err, "not five parts");
         free(text);
-        assert_refused(jwe_dir_open(key, good.data, good.len - 1, &plain, &err), -EBADMSG, &err, "tag is not");
-        assert_refused(jwe_dir_open(other, good.data, good.len, &plain, &err), -EKEYREJECTED, &err, "does not decrypt");
-        assert_refused(jwe_dir_open(key, good.data, good.len, &heap, &err), -EINVAL, &err, "secret buffer only");
-        assert_refused(jwe_dir_seal(key, "", 0, &good, &err), -EINVAL, &err, "nothing to seal");
+        assert_refused(jwe_open(JWE_VERDICT, key, good.data, good.len - 1, &plain, &err), -EBADMSG, &err, "tag is not");
+        assert_refused(jwe_open(JWE_VERDICT, other, good.data, good.len, &plain, &err), -EKEYREJECTED, &err,
+                       "does not decrypt");
+        assert_refused(jwe_open(JWE_VERDICT, key, good.data, good.len, &heap, &err), -EINVAL, &err,
+                       "secret buffer only");
+        assert_refused(jwe_seal(JWE_VERDICT, key, "", 0, &good, &err), -EINVAL, &err, "nothing to seal");
         assert_int_equal(plain.len, 0);
-        assert_int_equal(jwe_dir_open(key, good.data, good.len, &plain, &err), 0);
+        assert_int_equal(jwe_open(JWE_VERDICT, key, good.data, good.len, &plain, &err), 0);
         assert_string_equal(plain.data, "accepted");
         good.data[good.len - 3] = good.data[good.len - 3] == 'A' ? 'B' : 'A';
-        assert_refused(jwe_dir_open(key, good.data, good.len, &plain, &err), -EKEYREJECTED, &err, "does not decrypt");
+        assert_refused(jwe_open(JWE_VERDICT, key, good.data, good.len, &plain, &err), -EKEYREJECTED, &err,
+                       "does not decrypt");
 }
 
 static void padding_of(size_t padded)

@@ -180,5 +180,5 @@ void world_seal_verdict(const struct world_connector *c, struct verdict_claims *
         assert_int_equal(verdict_claims_encode(v, &text, &err), 0);
         assert_int_equal(jws_sign(c->identity, JOSE_TYP_VERDICT, text.data, text.len, &jws, &err), 0);
         assert_int_equal(jose_pad(&plain, jws.data, jws.len, padded), 0);
-        assert_int_equal(jwe_dir_seal(claims->rk, plain.data, plain.len, out, &err), 0);
+        assert_int_equal(jwe_seal(JWE_VERDICT, claims->rk, plain.data, plain.len, out, &err), 0);
 }

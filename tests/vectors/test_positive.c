@@ -300,7 +300,7 @@ static void test_answer(void **state)
         assert_string_equal(c.req, text_at(at(question_file, "question"), "req"));
         answer_claims_clear(&c);
         assert_int_equal(b64u_decode_exact(rk, sizeof(rk), rk_text, strlen(rk_text)), 0);
-        assert_int_equal(jwe_answer_open(rk, jwe, strlen(jwe), &plain, &err), 0);
+        assert_int_equal(jwe_open(JWE_ANSWER, rk, jwe, strlen(jwe), &plain, &err), 0);
         assert_int_equal(plain.len, int_at(a, "padded_length"));
         assert_int_equal(jose_answer_unpadded(plain.data, plain.len, &n), 0);
         assert_int_equal(n, strlen(jws));
@@ -438,7 +438,7 @@ static void check_verdict(struct sign_in *s, const char *signer, const char *hea
         (void)snprintf(s->domain_sid, sizeof(s->domain_sid), "%s",
                        json_object_get(entry, "domain_sid") ? text_at(entry, "domain_sid")
                                                             : text_at(at(verdicts, "with"), "domain_sid"));
-        assert_int_equal(jwe_dir_open(s->rk, jwe, strlen(jwe), &plain, &err), 0);
+        assert_int_equal(jwe_open(JWE_VERDICT, s->rk, jwe, strlen(jwe), &plain, &err), 0);
         assert_int_equal(jose_unpadded(plain.data, plain.len, &n), 0);
         assert_int_equal(n, strlen(jws));
         assert_memory_equal(plain.data, jws, n);
@@ -446,7 +446,7 @@ static void check_verdict(struct sign_in *s, const char *signer, const char *hea
                 fail_msg("%s: %s", text_at(entry, "name"), err.text);
         assert_int_equal(verdict_claims_encode(&v, &anew, &err), 0);
         BYTES_EQUAL(claims, anew);
-        assert_int_equal(jwe_dir_seal(s->rk, plain.data, plain.len, &sealed, &err), 0);
+        assert_int_equal(jwe_seal(JWE_VERDICT, s->rk, plain.data, plain.len, &sealed, &err), 0);
         assert_int_equal(sealed.len, strlen(jwe));
         assert_memory_equal(sealed.data, jwe, (size_t)(strstr(jwe, "..") - jwe));
         assert_int_equal(sign_in_check(s, sealed.data, sealed.len, int_at(at(verdicts, "with"), "now"), &v, &err), 0);

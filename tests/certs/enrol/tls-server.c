@@ -218,10 +218,8 @@ static void est(const struct session *s, const char *tenant, const char *operati
         const bool authorised = strstr(s->text, "\r\nAuthorization: Basic ZGMtZWFzdDp0b2tlbg==\r\n") != NULL;
         const bool renewal = strcmp(operation, "simplereenroll") == 0;
 
-        if (strcmp(operation, "cacerts") == 0 && strcmp(tenant, "unknown") == 0)
+        if (strcmp(tenant, "unknown") == 0)
                 answer(s, "404 Not Found", "", "");
-        else if (strcmp(operation, "cacerts") == 0)
-                answer_certs(s, "application/pkcs7-mime", &s->ca->cert, 1);
         else if (renewal ? !SSL_get0_peer_certificate(s->ssl) : !authorised)
                 answer(s, "401 Unauthorized", "WWW-Authenticate: Basic realm=\"x\"\r\n", "");
         else if (strcmp(tenant, "pending") == 0)

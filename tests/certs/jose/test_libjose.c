@@ -324,7 +324,7 @@ static void dir_both_ways(void **state)
                 fill_random(&seed, key, sizeof(key));
                 fill_random(&seed, bytes, n);
                 json_t *jwk = oct_jwk(key);
-                assert_int_equal(jwe_dir_seal(key, bytes, n, &ours, &err), 0);
+                assert_int_equal(jwe_seal(JWE_VERDICT, key, bytes, n, &ours, &err), 0);
                 json_t *jwe = flattened_from_compact(&ours, jwe_parts, 5);
                 void *opened = not_null(jose_jwe_dec(NULL, jwe, NULL, jwk, &len));
                 assert_int_equal(len, n);
@@ -336,7 +336,7 @@ static void dir_both_ways(void **state)
                                 JOSE_TYP_VERDICT_JWE, "cty", "JWT");
                 assert_true(jose_jwe_enc(NULL, jwe, NULL, jwk, bytes, n));
                 compact_from_flattened(&theirs, jwe, jwe_parts, 5);
-                if (jwe_dir_open(key, theirs.data, theirs.len, &plain, &err) < 0)
+                if (jwe_open(JWE_VERDICT, key, theirs.data, theirs.len, &plain, &err) < 0)
                         fail_msg("%s", err.text);
                 assert_int_equal(plain.len, n);
                 assert_memory_equal(plain.data, bytes, n);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "certs/trust/roster.h"
+#include "base/core/sid.h"
 
 #define N(a) (sizeof(a) / sizeof((a)[0]))
 #define NOW 1800000000
@@ -649,22 +650,22 @@ static void one_number_one_text(void **state)
 static void sids(void **state)
 {
         (void)state;
-        assert_true(domain_sid_valid("S-1-5-21-0-1-4294967295"));
-        assert_false(domain_sid_valid("S-1-5-21-0-1"));
-        assert_false(domain_sid_valid("S-1-5-21-0-1-2-3"));
-        assert_false(domain_sid_valid("s-1-5-21-0-1-2"));
-        assert_false(domain_sid_valid("S-1-5-21-0-1-2 "));
-        assert_false(domain_sid_valid("S-1-5-21-0--1-2"));
-        assert_false(domain_sid_valid("S-1-5-21-0-01-2"));
-        assert_true(sid_of_domain("S-1-5-21-1-2-3-500", "S-1-5-21-1-2-3"));
-        assert_false(sid_of_domain("S-1-5-21-1-2-3", "S-1-5-21-1-2-3"));
-        assert_false(sid_of_domain("S-1-5-21-1-2-3-", "S-1-5-21-1-2-3"));
-        assert_false(sid_of_domain("S-1-5-21-1-2-3-500-1", "S-1-5-21-1-2-3"));
-        assert_false(sid_of_domain("S-1-5-21-1-2-33-500", "S-1-5-21-1-2-3"));
-        assert_false(sid_of_domain("S-1-5-21-1-2-3-4294967296", "S-1-5-21-1-2-3"));
-        assert_false(sid_of_domain("S-1-5-21-1-2-3-0500", "S-1-5-21-1-2-3"));
-        assert_false(sid_of_domain("S-1-5-21-1-2-3-500", ""));
-        assert_false(sid_of_domain("krb5:alice@CORP.EXAMPLE", "S-1-5-21-1-2-3"));
+        assert_true(sid_is_domain("S-1-5-21-0-1-4294967295"));
+        assert_false(sid_is_domain("S-1-5-21-0-1"));
+        assert_false(sid_is_domain("S-1-5-21-0-1-2-3"));
+        assert_false(sid_is_domain("s-1-5-21-0-1-2"));
+        assert_false(sid_is_domain("S-1-5-21-0-1-2 "));
+        assert_false(sid_is_domain("S-1-5-21-0--1-2"));
+        assert_false(sid_is_domain("S-1-5-21-0-01-2"));
+        assert_true(sid_is_of("S-1-5-21-1-2-3-500", "S-1-5-21-1-2-3"));
+        assert_false(sid_is_of("S-1-5-21-1-2-3", "S-1-5-21-1-2-3"));
+        assert_false(sid_is_of("S-1-5-21-1-2-3-", "S-1-5-21-1-2-3"));
+        assert_false(sid_is_of("S-1-5-21-1-2-3-500-1", "S-1-5-21-1-2-3"));
+        assert_false(sid_is_of("S-1-5-21-1-2-33-500", "S-1-5-21-1-2-3"));
+        assert_false(sid_is_of("S-1-5-21-1-2-3-4294967296", "S-1-5-21-1-2-3"));
+        assert_false(sid_is_of("S-1-5-21-1-2-3-0500", "S-1-5-21-1-2-3"));
+        assert_false(sid_is_of("S-1-5-21-1-2-3-500", ""));
+        assert_false(sid_is_of("krb5:alice@CORP.EXAMPLE", "S-1-5-21-1-2-3"));
 }
 
 int main(void)

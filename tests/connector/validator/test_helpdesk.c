@@ -293,7 +293,7 @@ static void other_answers(void **state)
         }
         /* a verdict's JWE is no answer */
         buffer_free(&w.jwe);
-        assert_int_equal(jwe_dir_seal(a.rk, "x", 1, &w.jwe, NULL), 0);
+        assert_int_equal(jwe_seal(JWE_VERDICT, a.rk, "x", 1, &w.jwe, NULL), 0);
         assert_int_equal(asked_check(&a, w.jwe.data, w.jwe.len, NOW, &c, NULL), -EBADMSG);
 }
 

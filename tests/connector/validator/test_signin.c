@@ -48,7 +48,7 @@ static void read_verdict(const char *jwe)
         size_t n = 0;
 
         memset(rk, 7, sizeof(rk));
-        assert_int_equal(jwe_dir_open(rk, jwe, strlen(jwe), &plain, NULL), 0);
+        assert_int_equal(jwe_open(JWE_VERDICT, rk, jwe, strlen(jwe), &plain, NULL), 0);
         assert_int_equal(plain.len, PADDED_SMALL); /* as the request */
         assert_int_equal(jose_unpadded(plain.data, plain.len, &n), 0);
         assert_int_equal(jws_parse(&jws, plain.data, n, JOSE_TYP_VERDICT, false, NULL), 0);
@@ -316,7 +316,7 @@ static void test_verdict_of_either_class(void **state)
                 size_t n;
 
                 assert_int_equal(verdict_seal(&f, &o, &jwe, &err), 0);
-                assert_int_equal(jwe_dir_open(rk, jwe.data, jwe.len, &plain, &err), 0);
+                assert_int_equal(jwe_open(JWE_VERDICT, rk, jwe.data, jwe.len, &plain, &err), 0);
                 assert_int_equal(plain.len, classes[i]);
                 assert_int_equal(jose_unpadded(plain.data, plain.len, &n), 0);
                 assert_int_equal(jws_parse(&jws, plain.data, n, JOSE_TYP_VERDICT, false, &err), 0);

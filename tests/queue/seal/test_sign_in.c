@@ -316,7 +316,7 @@ static void seal_verdict(const struct made *x, const struct wrong *wrong, struct
         assert_int_equal(jose_pad(&plain, jws.data, jws.len, x->s.padded), 0);
         if (wrong->padded_wrong)
                 plain.data[plain.len - 1] = '\n';
-        assert_int_equal(jwe_dir_seal(rk, plain.data, wrong->cut ? plain.len - 1 : plain.len, out, &err), 0);
+        assert_int_equal(jwe_seal(JWE_VERDICT, rk, plain.data, wrong->cut ? plain.len - 1 : plain.len, out, &err), 0);
 }
 
 static int check(const struct made *x, const struct wrong *wrong, struct verdict_claims *v, struct error *err)
@@ -470,10 +470,10 @@ static void a_forged_signature(void **state)
         char *signature;
 
         seal_verdict(x, &none, &jwe);
-        assert_int_equal(jwe_dir_open(x->s.rk, jwe.data, jwe.len, &plain, &err), 0);
+        assert_int_equal(jwe_open(JWE_VERDICT, x->s.rk, jwe.data, jwe.len, &plain, &err), 0);
         signature = strrchr(plain.data, '.') + 1;
         signature[10] = signature[10] == 'A' ? 'B' : 'A';
-        assert_int_equal(jwe_dir_seal(x->s.rk, plain.data, plain.len, &again, &err), 0);
+        assert_int_equal(jwe_seal(JWE_VERDICT, x->s.rk, plain.data, plain.len, &again, &err), 0);
         assert_int_equal(sign_in_check(&x->s, again.data, again.len, NOW, &v, &err), -EKEYREJECTED);
         assert_string_equal(v.reason, "untouched");
 }
