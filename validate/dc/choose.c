@@ -90,21 +90,6 @@ void dcs_reconsider(struct dc *dc)
                 dcs->current = dc;
 }
 
-/* Of several that are dead, one that fell silent so lately that it may only have stood still. */
-static struct dc *silent_lately(struct dcs *dcs, uint32_t tried)
-{
-        uint64_t now = loop_now(dcs->tools.loop);
-
-        for (size_t i = 0; i < dcs->n; i++) {
-                struct dc *dc = &dcs->dcs[i];
-
-                if (!dc->gone && !(tried & dc_bit(dc)) && dc->silent_since > 0 &&
-                    now - dc->silent_since <= SILENT_MAX_MS)
-                        return dc;
-        }
-        return NULL;
-}
-
 bool dcs_has_other(const struct dcs *dcs, const struct dc *than)
 {
         for (size_t i = 0; i < dcs->n; i++)
@@ -124,8 +109,13 @@ struct dc *dcs_choose(struct dcs *dcs, uint32_t tried, uint64_t account)
                 if (may_be_asked(dc) && !(tried & dc_bit(dc)) && better(dc, best, &c))
                         best = dc;
         }
-        if (!best && tried == 0)
-                return silent_lately(dcs, tried);
+        /* of several that are dead, one that fell silent so lately that it may only have stood still */
+        for (size_t i = 0; !best && tried == 0 && i < dcs->n; i++) {
+                struct dc *dc = &dcs->dcs[i];
+
+                if (!dc->gone && dc->silent_since > 0 && loop_now(dcs->tools.loop) - dc->silent_since <= SILENT_MAX_MS)
+                        return dc;
+        }
         if (!best || rank(best, &c) != 0)
                 return best;
         if (current && current != best && !current->gone && rank(current, &c) == 0 && !(tried & dc_bit(current)) &&

@@ -173,12 +173,6 @@ int dcs_new(struct dcs **ret_dcs, const struct dc_tools *tools, const struct dom
         return 0;
 }
 
-static void set_found(struct dc *dc, const struct dc_found *found)
-{
-        dc->in_site = found->in_site;
-        dc->priority = found->priority;
-}
-
 /* Takes a fresh place, or that of a DC which is gone and which nothing holds. */
 static void add_found(struct dcs *dcs, const struct dc_found *found)
 {
@@ -194,24 +188,11 @@ static void add_found(struct dcs *dcs, const struct dc_found *found)
         snprintf(dc->host, sizeof dc->host, "%s", found->host);
         dc->own.host = dc->host;
         dc->config = &dc->own;
-        set_found(dc, found);
+        dc->in_site = found->in_site;
+        dc->priority = found->priority;
         if (dc == &dcs->dcs[dcs->n])
                 dcs->n++;
         log_debug("dc_found", KV_S("dc", dc->host), KV_U("in_site", found->in_site));
-}
-
-/* What discovery says of a DC that is known: there still, back again, or gone (NULL). */
-static void update_known(struct dc *dc, const struct dc_found *found)
-{
-        bool was_gone = dc->gone;
-
-        dc->gone = !dc->listed && !found;
-        if (found)
-                set_found(dc, found);
-        if (dc->gone)
-                dc_state_set(dc, DC_UNKNOWN);
-        else if (was_gone)
-                dc_probe_schedule(dc, 0);
 }
 
 size_t dcs_left_out(const struct dcs *dcs)
@@ -223,13 +204,20 @@ void dcs_update(struct dcs *dcs, const struct dc_found *found, size_t n, size_t 
 {
         dcs->left_out = left_out;
         dcs->undiscovered[0] = '\0';
-        for (size_t i = 0; i < dcs->n; i++) {
+        for (struct dc *dc = dcs->dcs; dc < dcs->dcs + dcs->n; dc++) { /* there still, back again, or gone */
                 const struct dc_found *match = NULL;
+                const bool was_gone = dc->gone;
 
                 for (size_t k = 0; k < n && !match; k++)
-                        if (strcasecmp(dcs->dcs[i].config->host, found[k].host) == 0)
+                        if (strcasecmp(dc->config->host, found[k].host) == 0)
                                 match = &found[k];
-                update_known(&dcs->dcs[i], match);
+                dc->gone = !dc->listed && !match;
+                dc->in_site = match ? match->in_site : dc->in_site;
+                dc->priority = match ? match->priority : dc->priority;
+                if (dc->gone)
+                        dc_state_set(dc, DC_UNKNOWN);
+                else if (was_gone)
+                        dc_probe_schedule(dc, 0);
         }
         for (size_t k = 0; k < n; k++) {
                 bool known = false;
@@ -304,11 +292,6 @@ bool dcs_ready(const struct dcs *dcs, const char **ret_why)
                            : dcs->undiscovered[0] ? "dns"
                                                   : "no_dc";
         return dcs->ready;
-}
-
-size_t dcs_count(const struct dcs *dcs)
-{
-        return dcs->n;
 }
 
 const struct dc *dcs_at(const struct dcs *dcs, size_t i)

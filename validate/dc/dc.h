@@ -78,7 +78,6 @@ bool dcs_has_other(const struct dcs *dcs, const struct dc *than);
 /* Why dcs_choose found nobody: one reason that all share, or REASON_NO_DC, and a sentence in out->context. */
 void dcs_explain(const struct dcs *dcs, struct outcome *out);
 bool dcs_ready(const struct dcs *dcs, const char **ret_why);
-size_t dcs_count(const struct dcs *dcs);
 const struct dc *dcs_at(const struct dcs *dcs, size_t i);
 
 uint32_t dc_bit(const struct dc *dc);

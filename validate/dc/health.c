@@ -28,12 +28,6 @@ static const enum reason sicknesses[] = {
         REASON_DC_REFUSED,  REASON_DC_TLS,          REASON_DC_TLS_TIMEOUT,
 };
 
-/* Whether the DC decided something about the account: then its sign-ins work. */
-static bool is_answer(const struct outcome *o)
-{
-        return o->password_proved || o->claim == CLAIM_RIGHT || reason_info(o->reason)->verdict != VERDICT_UNAVAILABLE;
-}
-
 static struct dc_result *result_of(struct dc *dc, uint64_t account)
 {
         struct dc_result *oldest = &dc->results[0];
@@ -75,16 +69,6 @@ static void trials_set(struct dc *dc, unsigned trials)
         dc->dcs->events.changed(dc->dcs->events.arg);
 }
 
-/* The one way into sickness, and back into it after a trial failed. */
-static void set_sick(struct dc *dc, uint64_t now)
-{
-        dc->rest_ms = dc->trials == 0 ? REST_MIN_MS : dc->rest_ms * 2 < REST_MAX_MS ? dc->rest_ms * 2 : REST_MAX_MS;
-        dc->rests_until = now + dc->rest_ms;
-        if (dc->trials == 0)
-                trials_set(dc, TRIALS);
-        dc->trials = TRIALS;
-}
-
 static void note(struct dc *dc, uint64_t account, bool failed)
 {
         uint64_t now = loop_now(dc->dcs->tools.loop);
@@ -100,7 +84,14 @@ static void note(struct dc *dc, uint64_t account, bool failed)
                 trials_set(dc, 0);
                 memset(dc->results, 0, sizeof dc->results);
         } else if (dc->trials > 0 ? failed && now >= dc->rests_until : failed && looks_sick(dc, now)) {
-                set_sick(dc, now);
+                /* the one way into sickness, and back into it after a trial failed */
+                dc->rest_ms = dc->trials == 0                 ? REST_MIN_MS
+                              : dc->rest_ms * 2 < REST_MAX_MS ? dc->rest_ms * 2
+                                                              : REST_MAX_MS;
+                dc->rests_until = now + dc->rest_ms;
+                if (dc->trials == 0)
+                        trials_set(dc, TRIALS);
+                dc->trials = TRIALS;
         }
 }
 
@@ -113,12 +104,15 @@ static void note_failed(struct dc *dc, uint64_t account, enum reason reason, con
 
 void dc_note_sign_in(struct dc *dc, uint64_t account, const struct outcome *outcome)
 {
+        /* the DC decided something about the account: then its sign-ins work */
+        const bool answer = outcome->password_proved || outcome->claim == CLAIM_RIGHT ||
+                            reason_info(outcome->reason)->verdict != VERDICT_UNAVAILABLE;
         /* a failed trust by Kerberos is another domain's */
         bool sickness = outcome->reason == REASON_TRUST_FAILURE && outcome->has_ldap_data;
 
         for (size_t i = 0; i < sizeof sicknesses / sizeof *sicknesses; i++)
                 sickness |= outcome->reason == sicknesses[i];
-        if (is_answer(outcome)) { /* who else waits begins to wait now */
+        if (answer) { /* who else waits begins to wait now */
                 dc->unanswered_since = dc->holds > 1 ? loop_now(dc->dcs->tools.loop) : 0;
                 note(dc, account, false);
         } else if (sickness) {

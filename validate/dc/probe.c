@@ -209,31 +209,26 @@ void dc_probe_cancel(struct dc *dc)
         dc->asking = NULL;
 }
 
-/* The time of a DC under suspicion is over before its probe ended. */
-static void probe_overdue(struct dc *dc)
-{
-        if (!dc->suspect)
-                return; /* a sign-in was answered meanwhile */
-        if (heard_lately(dc)) {
-                loop_timer_at(dc->timer, dc->heard_at + suspect_ms(dc));
-        } else if (dc->asking) {
-                dc->asking->ops->expire(dc->asking);
-        } else {
-                dc_probe_cancel(dc);
-                probe_fail(dc, REASON_DNS, "the name is not resolved in time");
-        }
-}
-
 void dc_probe_due(void *arg)
 {
         struct dc *dc = arg;
 
-        if (dc->gone && dc->probe == PROBE_WAITING)
-                dc_state_set(dc, DC_UNKNOWN);
-        else if (dc->probe != PROBE_WAITING)
-                probe_overdue(dc);
-        else
-                probe_start(dc);
+        if (dc->probe == PROBE_WAITING) {
+                if (dc->gone)
+                        dc_state_set(dc, DC_UNKNOWN);
+                else
+                        probe_start(dc);
+                return;
+        }
+        /* the time of a DC under suspicion is over before its probe ended, unless a sign-in was answered meanwhile */
+        if (dc->suspect && heard_lately(dc)) {
+                loop_timer_at(dc->timer, dc->heard_at + suspect_ms(dc));
+        } else if (dc->suspect && dc->asking) {
+                dc->asking->ops->expire(dc->asking);
+        } else if (dc->suspect) {
+                dc_probe_cancel(dc);
+                probe_fail(dc, REASON_DNS, "the name is not resolved in time");
+        }
 }
 
 void dc_suspect(struct dc *dc)

@@ -48,24 +48,17 @@ uint64_t op_account(const struct validate_op *op)
         return h | 1;
 }
 
-/* The name's form before the password's: a name that nobody could have says what is wrong with it. */
-static enum reason check_name(struct validate_op *op, const struct validate_request *request)
-{
-        enum reason reason = name_parse(&op->name, op->v->config, request->name, request->name_len);
-        char why[NAME_FAULT_MAX];
-
-        if (reason == REASON_BAD_NAME_FORM) {
-                name_fault(op->v->config, request->name, request->name_len, why);
-                snprintf(op->out.context, sizeof op->out.context, "%s", why);
-        }
-        return reason;
-}
-
 void op_admit(struct validate_op *op, const struct validate_request *request)
 {
         struct validate *v = op->v;
-        enum reason reason = check_name(op, request);
+        enum reason reason = name_parse(&op->name, v->config, request->name, request->name_len);
+        char why[NAME_FAULT_MAX];
 
+        /* the name's form before the password's: a name that nobody could have says what is wrong with it */
+        if (reason == REASON_BAD_NAME_FORM) {
+                name_fault(v->config, request->name, request->name_len, why);
+                snprintf(op->out.context, sizeof op->out.context, "%s", why);
+        }
         if (reason == REASON_OK)
                 reason = check_password(request);
         if (reason == REASON_OK)

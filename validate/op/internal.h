@@ -128,11 +128,8 @@ void op_admit(struct validate_op *op, const struct validate_request *request);
 void op_judge(struct validate_op *op, struct outcome *out);
 /* Whether it is a person's, judged by its kind as far as that is known; why: why it is not. */
 void op_judge_kind(struct outcome *out, const char *why);
-/* The alternate id's account is the only one that may come out; and what GUARD_ON would have done is said. */
+/* The alternate id's account is the only one that may come out. */
 void op_check_found(const struct validate_op *op, struct outcome *out);
-void op_note_would_be(struct outcome *out);
-/* A DC of domain i says what its domain's SID is. */
-void validate_sid_told(struct validate *v, size_t i, const char *sid);
 
 /* Steps of op_finish, each once, which comes back to it, from the loop or from inside.
  * op/confirm.c: what a KDC claimed without proof, asked once more over LDAPS. op_may_confirm: whether that is wanted,
@@ -154,5 +151,6 @@ int validate_kdc_of(void *arg, const char *realm, unsigned nth, struct sockaddr_
 /* Which account signs in, as far as the name tells: the same number for all spellings of one name in its domain. */
 uint64_t op_account(const struct validate_op *op);
 
-/* A DC was found silent: where there is another, what waits for it goes on there, or ends where it has the password. */
-void ops_dc_silent(struct validate *v, const struct dc *dc);
+/* A DC was found silent (dcs_silent_fn; arg is the validator): where there is another, what waits for it goes on there,
+ * or ends where it has the password. */
+void ops_dc_silent(void *arg, struct dc *dc);

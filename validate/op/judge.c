@@ -58,7 +58,7 @@ void op_judge(struct validate_op *op, struct outcome *out)
                 return;
         const size_t i = (size_t)(domain - op->v->config->domains);
         if (out->domain_sid[0])
-                validate_sid_told(op->v, i, out->domain_sid);
+                (void)domain_sids_told(op->v->sids, i, out->domain_sid, loop_now(op->v->loop));
         if (out->reason != REASON_OK || domain->directory != DIRECTORY_AD)
                 return;
         judge_sid(op, i, out);
@@ -78,13 +78,4 @@ void op_check_found(const struct validate_op *op, struct outcome *out)
         out->user = (struct identity){0};
         snprintf(out->context, sizeof out->context,
                  "another account signed in than the one that the alternate id belongs to");
-}
-
-/* GUARD_OBSERVE: the record says what GUARD_ON would have done. */
-void op_note_would_be(struct outcome *out)
-{
-        size_t n = strlen(out->context);
-
-        snprintf(out->context + n, sizeof out->context - n, "%s(the lockout guard would have stopped this)",
-                 n > 0 ? " " : "");
 }

@@ -99,6 +99,7 @@ void op_finish(struct validate_op *op)
         validate_done_fn *fn = op->fn;
         void *arg = op->arg;
         struct outcome out;
+        size_t n;
         bool tie = op_wants_tie(op);
 
         if (tie || op_wants_details(op)) {
@@ -117,8 +118,10 @@ void op_finish(struct validate_op *op)
         state_set(op, OP_DONE);
         op->answered = true;
         op_check_found(op, &out);
-        if (op->ticket.would_be)
-                op_note_would_be(&out);
+        n = strlen(out.context);
+        if (op->ticket.would_be) /* GUARD_OBSERVE: the record says what GUARD_ON would have done */
+                snprintf(out.context + n, sizeof out.context - n, "%s(the lockout guard would have stopped this)",
+                         n > 0 ? " " : "");
         out.ms_total = (uint32_t)(loop_now(op->v->loop) - op->started);
         op_free(op);
         fn(arg, &out);
@@ -533,8 +536,9 @@ static bool hurry(struct validate_op *op, const struct dc *dc)
         return false;
 }
 
-void ops_dc_silent(struct validate *v, const struct dc *dc)
+void ops_dc_silent(void *arg, struct dc *dc)
 {
+        struct validate *v = arg;
         struct validate_op *op = TAILQ_FIRST(&v->ops);
 
         /* An operation that ends may end others: begin again after each. */

@@ -22,21 +22,11 @@ static void on_dcs_changed(void *arg)
                 sid_learner_wake(v->learners[i]);
 }
 
-static void on_dc_silent(void *arg, struct dc *dc)
-{
-        ops_dc_silent(arg, dc);
-}
-
-void validate_sid_told(struct validate *v, size_t i, const char *sid)
-{
-        (void)domain_sids_told(v->sids, i, sid, loop_now(v->loop));
-}
-
 static void on_sid(void *arg, const struct domain_config *domain, const char *sid)
 {
         struct validate *v = arg;
 
-        validate_sid_told(v, (size_t)(domain - v->config->domains), sid);
+        (void)domain_sids_told(v->sids, (size_t)(domain - v->config->domains), sid, loop_now(v->loop));
 }
 
 static void on_ready_timer(void *arg)
@@ -68,7 +58,7 @@ static int domain_start(struct validate *v, size_t i, struct error *err)
         if (r < 0)
                 return r;
         r = dcs_new(&v->dcs[i], &v->tools, domain,
-                    &(struct dcs_events){.changed = on_dcs_changed, .silent = on_dc_silent, .sid = on_sid, .arg = v});
+                    &(struct dcs_events){.changed = on_dcs_changed, .silent = ops_dc_silent, .sid = on_sid, .arg = v});
         if (r == 0 && domain->methods[0] == METHOD_KRB5 && domain->directory == DIRECTORY_AD &&
             domain_has_ldaps(domain))
                 r = sid_learner_new(&v->learners[i], &v->tools, domain, v->dcs[i], on_sid, v);
@@ -237,10 +227,12 @@ const char *sid_source_text(enum sid_source source)
 void validate_each_dc(const struct validate *v, validate_dc_fn *fn, void *arg)
 {
         for (size_t i = 0; i < v->config->n_domains; i++) {
-                for (size_t k = 0; k < dcs_count(v->dcs[i]); k++) {
+                const struct dc *dc;
+
+                for (size_t k = 0; (dc = dcs_at(v->dcs[i], k)); k++) {
                         struct validate_dc seen;
 
-                        dc_describe(dcs_at(v->dcs[i], k), &seen);
+                        dc_describe(dc, &seen);
                         seen.domain = v->config->domains[i].name;
                         fn(arg, &seen);
                 }
