@@ -47,18 +47,6 @@ struct krb_courier *krb_courier_free(struct krb_courier *c)
 
 static void on_courier_reply(void *arg, int failure, const uint8_t *reply, size_t n);
 
-/* Where the realm's next KDC is. */
-static int next_kdc(struct krb_courier *c, const char *realm, struct sockaddr_storage *address, socklen_t *len)
-{
-        if (loop_now(c->krb->loop) >= c->deadline)
-                return -ETIME;
-        if (!c->krb->method.kdc_of)
-                return -ENOENT;
-        return c->nth < KRB_COURIER_KDCS_MAX
-                       ? c->krb->method.kdc_of(c->krb->method.kdc_arg, realm, c->nth++, address, len)
-                       : -EHOSTUNREACH;
-}
-
 static void give_up(struct krb_courier *c, const char *realm, int error)
 {
         char why[300];
@@ -83,7 +71,14 @@ static void try_next(struct krb_courier *c)
 
         c->wire = krb_wire_free(c->wire);
         snprintf(realm, sizeof realm, "%.*s", (int)c->realm.length, c->realm.data);
-        r = next_kdc(c, realm, &address, &len);
+        if (loop_now(c->krb->loop) >= c->deadline)
+                r = -ETIME;
+        else if (!c->krb->method.kdc_of)
+                r = -ENOENT;
+        else if (c->nth >= KRB_COURIER_KDCS_MAX)
+                r = -EHOSTUNREACH;
+        else
+                r = c->krb->method.kdc_of(c->krb->method.kdc_arg, realm, c->nth++, &address, &len);
         if (r < 0) {
                 give_up(c, realm, r);
                 return;

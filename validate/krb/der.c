@@ -108,13 +108,6 @@ const struct krb_padata *krb_padata_find(const struct krb_padata_list *list, int
         return NULL;
 }
 
-/* PA-PAC-REQUEST, PA-FX-COOKIE, PA-REQ-ENC-PA-REP, PA-AS-FRESHNESS, PA-PAC-OPTIONS: no key is needed to make
- * them. */
-static bool is_information(int32_t type)
-{
-        return type == 128 || type == 133 || type == 149 || type == 150 || type == 167;
-}
-
 int krb_as_req_has_preauth(bool *ret, const uint8_t *bytes, size_t n)
 {
         struct krb_padata_list list;
@@ -123,8 +116,13 @@ int krb_as_req_has_preauth(bool *ret, const uint8_t *bytes, size_t n)
 
         if (r < 0)
                 return r;
-        for (size_t i = 0; i < list.n; i++)
-                found = found || !is_information(list.items[i].type);
+        for (size_t i = 0; i < list.n; i++) {
+                /* PA-PAC-REQUEST, PA-FX-COOKIE, PA-REQ-ENC-PA-REP, PA-AS-FRESHNESS, PA-PAC-OPTIONS: no key is needed to
+                 * make them. */
+                const int32_t type = list.items[i].type;
+
+                found = found || (type != 128 && type != 133 && type != 149 && type != 150 && type != 167);
+        }
         *ret = found;
         return 0;
 }

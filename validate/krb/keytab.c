@@ -22,19 +22,9 @@ struct listing {
         struct group groups[GROUPS_MAX];
 };
 
-static void add_kind(struct group *g, krb5_enctype enctype)
-{
-        char kind[48];
-        const size_t at = strlen(g->kinds);
-
-        if (krb5_enctype_to_name(enctype, 0, kind, sizeof kind))
-                snprintf(kind, sizeof kind, "type %d", (int)enctype);
-        if (!strstr(g->kinds, kind))
-                snprintf(g->kinds + at, sizeof g->kinds - at, "%s%s", at ? ", " : "", kind);
-}
-
 static void add_entry(struct listing *l, const char *name, const krb5_keytab_entry *entry)
 {
+        char kind[48];
         size_t i = 0;
 
         while (i < l->n && i < GROUPS_MAX && (strcmp(l->groups[i].name, name) != 0 || l->groups[i].kvno != entry->vno))
@@ -49,7 +39,12 @@ static void add_entry(struct listing *l, const char *name, const krb5_keytab_ent
                 l->groups[i].kinds[0] = '\0';
                 l->n++;
         }
-        add_kind(&l->groups[i], entry->key.enctype);
+        char *kinds = l->groups[i].kinds;
+        const size_t at = strlen(kinds);
+        if (krb5_enctype_to_name(entry->key.enctype, 0, kind, sizeof kind))
+                snprintf(kind, sizeof kind, "type %d", (int)entry->key.enctype);
+        if (!strstr(kinds, kind))
+                snprintf(kinds + at, sizeof l->groups[i].kinds - at, "%s%s", at ? ", " : "", kind);
 }
 
 static krb5_error_code list(krb5_context context, const char *source, struct listing *l)

@@ -270,23 +270,12 @@ static void finish_referral(struct krb_attempt *a, const krb5_error *error)
         krb_finish(a, &out);
 }
 
-/* Code 25 to the first request: the KDC tells how to make the key. */
-static void on_preauth_required(struct krb_attempt *a, const krb5_error *error, const uint8_t *reply, size_t n)
-{
-        struct krb_padata_list list;
-
-        if (krb_padata_parse(&list, (const uint8_t *)error->e_data.data, error->e_data.length) < 0) {
-                krb_finish_reason(a, REASON_DC_PROTOCOL, "malformed method data from the KDC");
-                return;
-        }
-        make_key(a, &list, reply, n);
-}
-
 static void on_error(struct krb_attempt *a, const uint8_t *reply, size_t n)
 {
         krb5_context context = a->krb->context; /* a may be gone at the end, and the krb too */
         krb5_data data = {.length = (unsigned)n, .data = NULL};
         krb5_error *error = NULL;
+        struct krb_padata_list list;
         struct outcome out = {0};
 
         memcpy(&data.data, &reply, sizeof reply); /* libkrb5 lacks the const */
@@ -294,8 +283,12 @@ static void on_error(struct krb_attempt *a, const uint8_t *reply, size_t n)
                 krb_finish_reason(a, REASON_DC_PROTOCOL, "malformed error from the KDC");
                 return;
         }
-        if (error->error == KRB_ERROR_PREAUTH_REQUIRED && a->state == KRB_STATE_ASKING) {
-                on_preauth_required(a, error, reply, n);
+        /* code 25 to the first request: the KDC tells how to make the key */
+        const bool hints = error->error == KRB_ERROR_PREAUTH_REQUIRED && a->state == KRB_STATE_ASKING;
+        if (hints && krb_padata_parse(&list, (const uint8_t *)error->e_data.data, error->e_data.length) < 0) {
+                krb_finish_reason(a, REASON_DC_PROTOCOL, "malformed method data from the KDC");
+        } else if (hints) {
+                make_key(a, &list, reply, n);
         } else if (error->error == KRB_ERROR_WRONG_REALM) {
                 finish_referral(a, error);
         } else {

@@ -11,19 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct krb_kdc *kdc_new(struct krb *krb, const struct sockaddr_storage *address, socklen_t len)
-{
-        struct krb_kdc *kdc = calloc(1, sizeof *kdc);
-
-        if (!kdc)
-                return NULL;
-        memcpy(&kdc->address, address, len);
-        kdc->len = len;
-        TAILQ_INIT(&kdc->waiting);
-        TAILQ_INSERT_TAIL(&krb->kdcs, kdc, link);
-        return kdc;
-}
-
 int krb_slot_enter(struct krb *krb, struct krb_waiter *w, const struct sockaddr_storage *address, socklen_t len)
 {
         struct krb_kdc *kdc;
@@ -31,10 +18,15 @@ int krb_slot_enter(struct krb *krb, struct krb_waiter *w, const struct sockaddr_
         TAILQ_FOREACH (kdc, &krb->kdcs, link)
                 if (kdc->len == len && memcmp(&kdc->address, address, len) == 0)
                         break;
-        if (!kdc)
-                kdc = kdc_new(krb, address, len);
-        if (!kdc)
-                return -ENOMEM;
+        if (!kdc) {
+                kdc = calloc(1, sizeof *kdc);
+                if (!kdc)
+                        return -ENOMEM;
+                memcpy(&kdc->address, address, len);
+                kdc->len = len;
+                TAILQ_INIT(&kdc->waiting);
+                TAILQ_INSERT_TAIL(&krb->kdcs, kdc, link);
+        }
         w->kdc = kdc;
         w->holds = kdc->busy < KRB_SLOTS;
         if (w->holds) {

@@ -104,19 +104,10 @@ static void on_ticket_timer(void *arg)
         step(arg, NULL, 0);
 }
 
-/* A cache of its own with the ticket in it, and what to ask for. */
-static krb5_error_code prepare(struct krb_ticket *t, const struct krb_ticket_request *request)
-{
-        krb5_context context = t->krb->context;
-        krb5_creds wanted = {.client = request->tgt->client, .server = request->service};
-        krb5_error_code code = krb_memory_ccache(&t->ccache, context, request->tgt);
-
-        return code ? code : krb5_tkt_creds_init(context, t->ccache, &wanted, 0, &t->tcc);
-}
-
 int krb_ticket_start(struct krb_ticket **ret, struct krb *krb, const struct krb_ticket_request *request,
                      krb_ticket_fn *fn, void *arg)
 {
+        krb5_creds wanted = {.client = request->tgt->client, .server = request->service};
         struct krb_ticket *t = calloc(1, sizeof *t);
         krb5_error_code code;
 
@@ -126,7 +117,9 @@ int krb_ticket_start(struct krb_ticket **ret, struct krb *krb, const struct krb_
         t->fn = fn;
         t->arg = arg;
         t->deadline = request->deadline;
-        code = prepare(t, request);
+        code = krb_memory_ccache(&t->ccache, krb->context, request->tgt);
+        if (!code)
+                code = krb5_tkt_creds_init(krb->context, t->ccache, &wanted, 0, &t->tcc);
         if (code || krb_courier_new(&t->courier, krb, request->id, on_ticket_reply, t) < 0 ||
             loop_timer_new(&t->timer, krb->loop, request->id, on_ticket_timer, t) < 0) {
                 krb_ticket_free(t);

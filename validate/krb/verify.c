@@ -223,13 +223,15 @@ static void tell_keys(struct krb *krb, const struct krb_domain *domain, const kr
                  held[0] ? ", and " : "", held);
 }
 
-static void verify_ticket(struct krb *krb, struct krb_domain *domain, const struct domain_config *config,
-                          const krb5_creds *creds, struct outcome *out)
+void krb_verify(struct krb *krb, struct krb_domain *domain, const struct domain_config *config, krb5_creds *creds,
+                struct outcome *out)
 {
         krb5_ticket *ticket = NULL;
         krb5_error_code code = krb5_decode_ticket(&creds->ticket, &ticket);
         const char *flaw;
 
+        out->counted = COUNTED_NO;
+        out->password_proved = false;
         if (!code)
                 code = open_ticket(krb, domain, ticket);
         if (ticket)
@@ -249,14 +251,6 @@ static void verify_ticket(struct krb *krb, struct krb_domain *domain, const stru
         }
         if (ticket)
                 krb5_free_ticket(krb->context, ticket);
-}
-
-void krb_verify(struct krb *krb, struct krb_domain *domain, const struct domain_config *config, krb5_creds *creds,
-                struct outcome *out)
-{
-        out->counted = COUNTED_NO;
-        out->password_proved = false;
-        verify_ticket(krb, domain, config, creds, out);
         if (out->reason == REASON_OK || out->reason == REASON_NO_IDENTITY)
                 out->password_proved = true;
         if (out->reason == REASON_OK)
