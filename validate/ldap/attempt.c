@@ -236,7 +236,7 @@ static void enter_fast(struct ldap_attempt *a)
 
         state_set(a, ATTEMPT_FAST);
         arm(a, a->in.patient ? 0 : connect_timeout(a));
-        send_request(a, &request, ldap_encode_fast_bind(&request, ldap_conn_next_id(a->conn)));
+        send_request(a, &request, ldap_encode_extended(&request, ldap_conn_next_id(a->conn), LDAP_OID_FAST_BIND));
 }
 
 static void fast_done(struct ldap_attempt *a, const struct ldap_message *m)

@@ -43,9 +43,6 @@
 #define MATCH_VALUE 0x83U
 
 #define OID_IN_CHAIN "1.2.840.113556.1.4.1941" /* [MS-ADTS] 3.1.1.3.4.4.3 */
-#define OID_WHOAMI "1.3.6.1.4.1.4203.1.11.3"
-#define OID_STARTTLS "1.3.6.1.4.1.1466.20037"
-#define OID_FAST_BIND "1.2.840.113556.1.4.1781"
 #define OID_EXTENDED_DN "1.2.840.113556.1.4.529"
 
 /* For an encoder, which owns its bytes. */
@@ -285,28 +282,13 @@ int ldap_encode_bind(struct buffer *out, int32_t id, const char *name, const str
                                  secret_text(password), (ber_len_t)secret_len(password)));
 }
 
-static int encode_extended(struct buffer *out, int32_t id, const char *oid)
+int ldap_encode_extended(struct buffer *out, int32_t id, const char *oid)
 {
         _cleanup_(element_freep) BerElement *ber = ber_alloc_t(LBER_USE_DER);
 
         if (!ber)
                 return -ENOMEM;
         return finish(out, ber, ber_printf(ber, "{it{ts}}", (ber_int_t)id, REQ_EXTENDED, EXT_REQ_NAME, oid));
-}
-
-int ldap_encode_whoami(struct buffer *out, int32_t id)
-{
-        return encode_extended(out, id, OID_WHOAMI);
-}
-
-int ldap_encode_starttls(struct buffer *out, int32_t id)
-{
-        return encode_extended(out, id, OID_STARTTLS);
-}
-
-int ldap_encode_fast_bind(struct buffer *out, int32_t id)
-{
-        return encode_extended(out, id, OID_FAST_BIND);
 }
 
 int ldap_encode_read(struct buffer *out, int32_t id, const char *base, const char *object_class,

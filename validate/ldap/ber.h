@@ -16,6 +16,9 @@
 #define LDAP_REQUEST_MAX 4096
 
 #define LDAP_OID_DISCONNECT "1.3.6.1.4.1.1466.20036"
+#define LDAP_OID_STARTTLS "1.3.6.1.4.1.1466.20037"   /* RFC 4511 4.14 */
+#define LDAP_OID_WHOAMI "1.3.6.1.4.1.4203.1.11.3"    /* RFC 4532 */
+#define LDAP_OID_FAST_BIND "1.2.840.113556.1.4.1781" /* [MS-ADTS] 3.1.1.3.4.2.2: then binds alone, which only check */
 
 enum ldap_op {
         LDAP_OP_BIND_RESPONSE = 0x61,
@@ -61,11 +64,8 @@ bool ldap_bytes_is(const struct ldap_bytes *bytes, const char *text);
 
 /* Encoders: append to out. 0, -EMSGSIZE, -ENOMEM. */
 int ldap_encode_bind(struct buffer *out, int32_t id, const char *name, const struct secret *password);
-/* [MS-ADTS] 3.1.1.3.4.2.2: from here on the connection takes binds alone, which only check passwords. */
-int ldap_encode_fast_bind(struct buffer *out, int32_t id);
-/* RFC 4511 4.14. */
-int ldap_encode_starttls(struct buffer *out, int32_t id);
-int ldap_encode_whoami(struct buffer *out, int32_t id);
+/* One of the operations below, which have no value. */
+int ldap_encode_extended(struct buffer *out, int32_t id, const char *oid);
 /* Base search. object_class: only an entry of this class ("user"), or NULL for any. attributes:
  * NULL-terminated. */
 int ldap_encode_read(struct buffer *out, int32_t id, const char *base, const char *object_class,

@@ -395,7 +395,7 @@ static void on_starttls(void *arg, int fd, int events)
 static void starttls_ask(struct ldap_conn *conn)
 {
         _cleanup_(buffer_free) struct buffer request = BUFFER(LDAP_REQUEST_MAX);
-        int r = ldap_encode_starttls(&request, STARTTLS_ID);
+        int r = ldap_encode_extended(&request, STARTTLS_ID, LDAP_OID_STARTTLS);
 
         state_set(conn, CONN_STARTTLS);
         if (r == 0 && send(conn->fd, request.data, request.len, MSG_NOSIGNAL) != (ssize_t)request.len)

@@ -23,32 +23,26 @@ static bool is_group(const char *name)
         return strcasecmp(name, MEMBER_OF) == 0;
 }
 
-static int ask_account(const struct ldap_details *d, struct buffer *request, int32_t id)
-{
-        const char *names[ATTRIBUTES_MAX + 3] = {NULL};
-        size_t n = 0;
-
-        for (size_t i = 0; i < ATTRIBUTES_MAX && d->domain->attributes[i]; i++)
-                if (!d->domain->nested_groups || !is_group(d->domain->attributes[i]))
-                        names[n++] = d->domain->attributes[i];
-        names[n++] = "sAMAccountType";
-        names[n] = "userAccountControl";
-        return ldap_encode_read(request, id, d->base, NULL, names);
-}
-
 int ldap_details_ask(struct ldap_details *d, struct buffer *request, int32_t id)
 {
         char base[DOMAIN_BASE_MAX];
         struct ldap_groups_search search = {
                 .base = domain_search_base(base, d->domain), .member = d->dn, .size_limit = LDAP_DETAILS_GROUPS_MAX};
-        unsigned n = d->asked++;
-        bool groups = false;
+        const char *names[ATTRIBUTES_MAX + 3] = {NULL};
+        const unsigned asked = d->asked++;
+        bool groups = false; /* these are asked for by themselves */
+        size_t n = 0;
 
-        if (n == 0)
-                return ask_account(d, request, id);
         for (size_t i = 0; i < ATTRIBUTES_MAX && d->domain->attributes[i]; i++)
-                groups |= d->domain->nested_groups && is_group(d->domain->attributes[i]);
-        return n == 1 && d->found && !d->failed && groups ? ldap_encode_groups_search(request, id, &search) : 1;
+                if (d->domain->nested_groups && is_group(d->domain->attributes[i]))
+                        groups = true;
+                else
+                        names[n++] = d->domain->attributes[i];
+        names[n++] = "sAMAccountType";
+        names[n] = "userAccountControl";
+        if (asked == 0)
+                return ldap_encode_read(request, id, d->base, NULL, names);
+        return asked == 1 && d->found && !d->failed && groups ? ldap_encode_groups_search(request, id, &search) : 1;
 }
 
 /* Of groups those that are below groups_base. */
@@ -77,12 +71,6 @@ static const char *configured(const struct domain_config *domain, const struct l
         return NULL;
 }
 
-static bool is_sid(const char *name)
-{
-        return strcasecmp(name, "objectSid") == 0 || strcasecmp(name, "tokenGroups") == 0 ||
-               strcasecmp(name, "sIDHistory") == 0;
-}
-
 static void on_detail_value(void *arg, const struct ldap_bytes *attribute, const struct ldap_bytes *value, size_t index)
 {
         struct ldap_details *d = arg;
@@ -100,7 +88,9 @@ static void on_detail_value(void *arg, const struct ldap_bytes *attribute, const
         if (range)
                 d->details.state = DETAILS_TRUNCATED;
         const bool guid = strcasecmp(name, "objectGUID") == 0;
-        if (!guid && !is_sid(name))
+        const bool sid = strcasecmp(name, "objectSid") == 0 || strcasecmp(name, "tokenGroups") == 0 ||
+                         strcasecmp(name, "sIDHistory") == 0;
+        if (!guid && !sid)
                 add(d, name, value->data, value->n);
         else if ((guid ? ldap_guid_text(text, value->data, value->n) : ldap_sid_text(text, value)) == 0)
                 add(d, name, text, strlen(text));

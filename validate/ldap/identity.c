@@ -39,7 +39,7 @@ int ldap_who_ask(struct buffer *request, int32_t id, const struct domain_config 
         static const char *const attributes[] = {"tokenGroups", "msDS-PrincipalName", NULL};
 
         if (domain->directory == DIRECTORY_GENERIC)
-                return ldap_encode_whoami(request, id);
+                return ldap_encode_extended(request, id, LDAP_OID_WHOAMI);
         return ldap_encode_read(request, id, "", NULL, attributes);
 }
 
@@ -190,16 +190,6 @@ static enum account_kind kind_of(const struct ldap_who *who)
         return n > 0 || who->of_people ? ACCOUNT_PERSON : ACCOUNT_UNKNOWN;
 }
 
-static void from_rootdse(struct identity *identity, const struct ldap_who *who)
-{
-        const char *name = strrchr(who->principal, '\\');
-
-        *identity = (struct identity){.kind = kind_of(who)};
-        snprintf(identity->id, sizeof identity->id, "%s", who->sid);
-        if (name && strlen(name + 1) < sizeof identity->sam)
-                snprintf(identity->sam, sizeof identity->sam, "%.256s", name + 1);
-}
-
 int ldap_who_identity(struct identity *ret_identity, const struct ldap_who *who, const struct domain_config *domain,
                       const char **ret_why)
 {
@@ -210,7 +200,10 @@ int ldap_who_identity(struct identity *ret_identity, const struct ldap_who *who,
 
         *ret_why = NULL;
         if (hidden && !who->contradicts) {
-                from_rootdse(ret_identity, who);
+                *ret_identity = (struct identity){.kind = kind_of(who)};
+                snprintf(ret_identity->id, sizeof ret_identity->id, "%s", who->sid);
+                if (name && strlen(name + 1) < sizeof ret_identity->sam)
+                        snprintf(ret_identity->sam, sizeof ret_identity->sam, "%.256s", name + 1);
                 snprintf(ret_identity->domain, sizeof ret_identity->domain, "%s", domain->name);
                 return 0;
         }

@@ -166,12 +166,24 @@ static struct ldap_pool *pool_new(struct ldap_pools *pools, const struct attempt
         return pool;
 }
 
-/* The attempt's address with the domain's port, and how long a connection that is opened for it may take. */
-static void set_target(struct ldap_conn_target *target, const struct attempt *attempt, uint64_t now)
+struct ldap_pool *ldap_pool_find(struct ldap_pools *pools, const struct attempt *attempt)
 {
         const struct domain_config *domain = attempt->domain;
         const uint32_t ms = domain->connect_timeout_ms ? domain->connect_timeout_ms : CONNECT_TIMEOUT_MS;
+        const uint64_t now = loop_now(pools->loop);
+        struct ldap_conn_target *target;
+        struct ldap_pool *pool;
 
+        LIST_FOREACH (pool, &pools->pools, link)
+                if (pool->fast == attempt->fast && strcmp(pool->domain->name, attempt->domain->name) == 0 &&
+                    strcmp(pool->host, attempt->host) == 0)
+                        break;
+        if (!pool)
+                pool = pool_new(pools, attempt);
+        if (!pool)
+                return NULL;
+        /* the attempt's address with the domain's port, and how long a connection that is opened for it may take */
+        target = &pool->target;
         target->address = attempt->address;
         target->address_len = attempt->address_len;
         if (domain->starttls)
@@ -181,20 +193,6 @@ static void set_target(struct ldap_conn_target *target, const struct attempt *at
         target->timeout_ms = ms;
         if (attempt->patient && attempt->deadline > now + ms)
                 target->timeout_ms = (uint32_t)(attempt->deadline - now);
-}
-
-struct ldap_pool *ldap_pool_find(struct ldap_pools *pools, const struct attempt *attempt)
-{
-        struct ldap_pool *pool;
-
-        LIST_FOREACH (pool, &pools->pools, link)
-                if (pool->fast == attempt->fast && strcmp(pool->domain->name, attempt->domain->name) == 0 &&
-                    strcmp(pool->host, attempt->host) == 0)
-                        break;
-        if (!pool)
-                pool = pool_new(pools, attempt);
-        if (pool)
-                set_target(&pool->target, attempt, loop_now(pools->loop));
         return pool;
 }
 
@@ -313,25 +311,18 @@ static bool unlink_conn(struct ldap_pool *pool, struct ldap_conn *conn)
  * A connection cannot be opened: with none open, all who wait now hear it and may go elsewhere. With some open it is
  * one who hears it; nobody, where the handshake only took too long: those that are open serve the waiters all the same.
  */
-static void fail_waiters(struct ldap_pool *pool, enum reason reason, const char *why)
+static void on_conn_down(void *arg, struct ldap_conn *conn, enum reason reason, const char *why)
 {
-        bool serves = pool->n_idle + pool->n_busy > 0;
+        struct ldap_pool *pool = arg;
+        const bool opening = unlink_conn(pool, conn), serves = pool->n_idle + pool->n_busy > 0;
         size_t n = !serves ? pool->n_waiters : reason == REASON_DC_TLS_TIMEOUT ? 0 : 1;
 
-        for (; n > 0 && pool->n_waiters > 0; n--) {
+        for (; opening && n > 0 && pool->n_waiters > 0; n--) {
                 struct ldap_waiter *waiter = TAILQ_FIRST(&pool->waiters);
 
                 waiter_remove(pool, waiter);
                 waiter->on_none(waiter->arg, reason, why);
         }
-}
-
-static void on_conn_down(void *arg, struct ldap_conn *conn, enum reason reason, const char *why)
-{
-        struct ldap_pool *pool = arg;
-
-        if (unlink_conn(pool, conn))
-                fail_waiters(pool, reason, why);
         open_more(pool);
 }
 
