@@ -90,34 +90,28 @@ static void run_overdue(struct method_run *method_run)
         run_end(run, &out);
 }
 
-/* The answer, or the end of the run's time, whichever is first. */
-static void run_wait(struct fake_run *run)
-{
-        const struct fake *fake = run->of->fake;
-        uint64_t now = loop_now(fake->loop), end = run->attempt.deadline;
-        uint32_t connect = run->attempt.domain->connect_timeout_ms;
-
-        if (run->answer.ms == FAKE_STUCK) {
-                loop_timer_stop(run->timer);
-                return;
-        }
-        run->answers_at = run->answer.ms == FAKE_NEVER ? UINT64_MAX : now + run->answer.ms;
-        if (run->step == FAKE_CONNECT && !run->attempt.patient && now + (connect ? connect : CONNECT_TIMEOUT_MS) < end)
-                end = now + (connect ? connect : CONNECT_TIMEOUT_MS);
-        loop_timer_at(run->timer, run->answers_at < end ? run->answers_at : end);
-}
-
 static void run_ask(struct fake_run *run, enum fake_step step, const struct method_look_up *look_up)
 {
         struct fake *fake = run->of->fake;
         struct fake_question question = {
                 .step = step, .method = method_of(run), .attempt = &run->attempt, .look_up = look_up};
 
+        const uint32_t set = run->attempt.domain->connect_timeout_ms, connect = set ? set : CONNECT_TIMEOUT_MS;
+        uint64_t now = loop_now(fake->loop), end = run->attempt.deadline;
+
         run->step = step;
-        run->asked = loop_now(fake->loop);
+        run->asked = now;
         run->answer = (struct fake_answer){.outcome = {.reason = REASON_OK}, .found = {.reason = REASON_OK}};
         fake->script(fake->arg, &question, &run->answer);
-        run_wait(run);
+        if (run->answer.ms == FAKE_STUCK) {
+                loop_timer_stop(run->timer);
+                return;
+        }
+        /* the answer, or the end of the run's time, whichever is first */
+        run->answers_at = run->answer.ms == FAKE_NEVER ? UINT64_MAX : now + run->answer.ms;
+        if (step == FAKE_CONNECT && !run->attempt.patient && now + connect < end)
+                end = now + connect;
+        loop_timer_at(run->timer, run->answers_at < end ? run->answers_at : end);
 }
 
 static void on_run_timer(void *arg)

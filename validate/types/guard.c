@@ -238,22 +238,14 @@ static uint32_t seconds_left(const struct guard *guard, const struct entry *e, u
         return end > now ? (uint32_t)((end - now + 999) / 1000) : 1;
 }
 
-/* What the table says of a sign-in. */
-static enum guard_answer judge(unsigned limit, const struct entry *e, const uint8_t password[GUARD_KEY_LEN],
-                               uint64_t now)
-{
-        if (is_repeated(e, password, now))
-                return GUARD_REPEATED;
-        if (e->failures >= limit)
-                return GUARD_THROTTLED;
-        return (unsigned)e->failures + e->places >= limit ? GUARD_WAIT : GUARD_GO;
-}
-
 /* Asks one entry, counts what it says, and takes a place in it. */
 static enum guard_answer take_place(struct guard *guard, struct guard_ticket *ticket, struct entry *e,
                                     struct guard_place *place, uint64_t now)
 {
-        enum guard_answer answer = judge(ticket->limit, e, place->password, now);
+        enum guard_answer answer = is_repeated(e, place->password, now)                 ? GUARD_REPEATED
+                                   : e->failures >= ticket->limit                       ? GUARD_THROTTLED
+                                   : (unsigned)e->failures + e->places >= ticket->limit ? GUARD_WAIT
+                                                                                        : GUARD_GO;
 
         guard->counts.repeated += answer == GUARD_REPEATED;
         guard->counts.throttled += answer == GUARD_THROTTLED;
