@@ -67,11 +67,17 @@ void bridge_event(struct bridge *b, const char *name, const char *text)
         to_ledger(b, &m);
 }
 
-/* Of what the validator does not tell, since it never had it or is gone. */
+/* Of what the validator does not tell, since it never had it or is gone. What several links have is told as lost by the
+ * last of them. */
 static void on_unanswered(void *arg, const char *id, const char *why)
 {
         struct bridge *b = ((struct line *)arg)->node->b;
+        const struct line *line;
         struct msg_out m;
+
+        TAILQ_FOREACH (line, &b->lines, entry)
+                if (strcmp(why, "lost") == 0 && link_has(line->link, id, false))
+                        return;
 
         msg_begin(&m, FRAME_UNANSWERED);
         msg_str(&m, TAG_ID, id);
@@ -86,18 +92,33 @@ static const char *why_down(const struct node *node, char *flaw, size_t cap)
         return node->why != LINK_UP && renewal_flaw(node->b->renewal, flaw, cap) ? flaw : node->detail;
 }
 
-/* of: a node's lines; NULL: all. */
-static void count_hands(const struct bridge *b, const struct node *of, json_int_t *ret_in_hand, json_int_t *ret_kept)
-{
+struct hands {
         const struct line *line;
+        const struct node *of; /* its lines only; NULL: all */
+        bool undelivered;
+        json_int_t n;
+};
 
-        *ret_in_hand = *ret_kept = 0;
-        TAILQ_FOREACH (line, &b->lines, entry) {
-                if (of && line->node != of)
-                        continue;
-                *ret_in_hand += (json_int_t)link_in_hand(line->link);
-                *ret_kept += (json_int_t)link_undelivered(line->link);
-        }
+/* What several links have, since it was spread, is one sign-in: that of the first. */
+static void count_once(void *arg, const char *id)
+{
+        struct hands *h = arg;
+        const struct line *line = h->line;
+
+        while ((line = TAILQ_PREV(line, line_list, entry)))
+                if ((!h->of || line->node == h->of) && link_has(line->link, id, h->undelivered))
+                        return;
+        h->n++;
+}
+
+static json_int_t count_hands(const struct bridge *b, const struct node *of, bool undelivered)
+{
+        struct hands h = {.of = of, .undelivered = undelivered};
+
+        TAILQ_FOREACH (h.line, &b->lines, entry)
+                if (!of || h.line->node == of)
+                        link_each(h.line->link, undelivered, count_once, &h);
+        return h.n;
 }
 
 static json_t *nodes_json(const struct bridge *b)
@@ -107,15 +128,13 @@ static json_t *nodes_json(const struct bridge *b)
 
         TAILQ_FOREACH (node, &b->nodes, entry) {
                 char flaw[ERROR_TEXT_MAX];
-                json_int_t in_hand, kept;
 
-                count_hands(b, node, &in_hand, &kept);
                 (void)json_array_append_new(
                         list, json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:b, s:I, s:I}", "relay", node->url, "node",
                                         node->name, "state", node->why == LINK_UP ? "up" : "down", "why",
                                         bridge_down_text(node->why), "detail", why_down(node, flaw, sizeof(flaw)),
                                         "since", (json_int_t)node->since, "in_roster", node->in_roster, "in_hand",
-                                        in_hand, "undelivered", kept));
+                                        count_hands(b, node, false), "undelivered", count_hands(b, node, true)));
         }
         return list;
 }
@@ -126,12 +145,10 @@ void bridge_send_status(struct bridge *b)
         const struct line *best = lines_best(b);
         const struct node *node = best ? best->node : TAILQ_FIRST(&b->nodes);
         char flaw[ERROR_TEXT_MAX];
-        json_int_t in_hand, kept;
         struct msg_out m;
 
         if (!node)
                 return;
-        count_hands(b, NULL, &in_hand, &kept);
         json_t *json =
                 json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:b, s:b}",
                           "relay", b->relay, "state", best ? "up" : "down", "why", bridge_down_text(node->why),
@@ -140,9 +157,9 @@ void bridge_send_status(struct bridge *b)
                           (json_int_t)((b->cert_expires - loop_wall(b->process.loop)) / 86400), "certificate_renewal",
                           (json_int_t)renewal_next(b->renewal), "certificate_why", renewal_why(b->renewal), "in_roster",
                           node->in_roster, "clock_ahead", (json_int_t)(best ? link_clock_ahead(best->link) : 0),
-                          "in_hand", in_hand, "undelivered", kept, "requests", (json_int_t)b->requests, "verdicts",
-                          (json_int_t)b->verdicts, "nodes", nodes_json(b), "heard", best && link_is_heard(best->link),
-                          "quarantined", best && link_is_quarantined(best->link));
+                          "in_hand", count_hands(b, NULL, false), "undelivered", count_hands(b, NULL, true), "requests",
+                          (json_int_t)b->requests, "verdicts", (json_int_t)b->verdicts, "nodes", nodes_json(b), "heard",
+                          best && link_is_heard(best->link), "quarantined", best && link_is_quarantined(best->link));
         char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
 
         json_decref(json);
@@ -513,10 +530,8 @@ static void lose_validator(struct bridge *b)
 static void on_validator_closed(void *arg, const char *why)
 {
         struct bridge *b = arg;
-        json_int_t in_hand, kept;
 
-        count_hands(b, NULL, &in_hand, &kept);
-        log_warning("validator.gone", KV_S("why", why), KV_I("in_hand", in_hand));
+        log_warning("validator.gone", KV_S("why", why), KV_I("in_hand", count_hands(b, NULL, false)));
         lose_validator(b);
 }
 

@@ -53,7 +53,8 @@ struct flight {
         uint64_t session; /* serial of the session that was told of it last */
         uint64_t ends_at; /* loop_now() when nobody waits any more */
         bool over;        /* cancelled, or lost with its validator: known until its end, but takes no credit */
-        bool foreign;     /* no request of this link's sessions: link_hold */
+        bool lost;
+        bool foreign; /* no request of this link's sessions: link_hold */
 };
 
 enum kept_state {

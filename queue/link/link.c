@@ -71,6 +71,23 @@ bool link_knows(struct link *l, const char *id)
         return link_store_find_flight(l, id) || link_store_find_kept(l, id);
 }
 
+void link_each(const struct link *l, bool undelivered, link_id_fn *fn, void *arg)
+{
+        const struct id_table *table = undelivered ? &l->kept : &l->flights;
+        const struct by_id *node;
+
+        TAILQ_FOREACH (node, &table->list, order)
+                if (undelivered || !((const struct flight *)node)->over)
+                        fn(arg, node->id);
+}
+
+bool link_has(struct link *l, const char *id, bool undelivered)
+{
+        const struct flight *f = undelivered ? NULL : link_store_find_flight(l, id);
+
+        return undelivered ? link_store_find_kept(l, id) != NULL : f && !f->over;
+}
+
 const char *link_node(const struct link *l)
 {
         return l->hello.node;
@@ -288,12 +305,15 @@ void link_lost(struct link *l)
         TAILQ_FOREACH (node, &l->flights.list, order) {
                 struct flight *f = (struct flight *)node;
 
+                if (f->lost) /* with the validator before */
+                        continue;
+                f->lost = true;
                 if (!f->over && link_store_item(l, node->id, REPORT_LOST, NULL) < 0)
                         log_debug("link.item_dropped", KV_S("request", node->id));
+                link_store_free_credit(l, f);
                 if (l->cb->on_unanswered) /* of one that was cancelled, too: whether the password had left is not known
                                            */
                         l->cb->on_unanswered(l->arg, node->id, "lost");
-                link_store_free_credit(l, f);
         }
         link_settled(l);
         link_report_soon(l);

@@ -180,3 +180,8 @@ bool link_is_quarantined(const struct link *l);
 /* Requests handed over and not answered; verdicts not confirmed. */
 size_t link_in_hand(const struct link *l);
 size_t link_undelivered(const struct link *l);
+/* Each of the ones, or the others. */
+typedef void link_id_fn(void *arg, const char *id);
+void link_each(const struct link *l, bool undelivered, link_id_fn *fn, void *arg);
+/* Whether it is one of them. */
+bool link_has(struct link *l, const char *id, bool undelivered);

@@ -145,6 +145,35 @@ static void an_answer_whose_node_is_gone_comes_up_at_another(void **state)
         assert_int_equal(link_in_hand(first_line(d)->link), 0);
 }
 
+/* Whatever several links have, since its node is gone, is one sign-in to the helpdesk. */
+static void what_is_spread_counts_once(void **state)
+{
+        struct desk *d = *state;
+        struct test *other = start(d, 3);
+
+        send_request(other, ID1, 1);
+        send_request(other, ID2, 2);
+        pass(d->t, 20);
+        fake_relay_cut(other->relay);
+        pass(d->t, 50);
+        d->t->answer = other->beside->answer = "{\"confirmed\":[],\"late\":[]}";
+        say_verdict(d, ID2, "a..b.c.d", loop_now(d->t->loop) + 8000);
+        pass(d->t, 50);
+        bridge_send_status(&d->b);
+        pass(d->t, 5);
+        assert_non_null(strstr(d->status, "\"in_hand\":1,\"undelivered\":1,\"requests\":2"));
+        d->validator = ipc_free(d->validator);
+        pass(d->t, 50);
+        assert_string_equal(d->unanswered, "01:lost ");
+        assert_string_equal(d->t->items, "01:received 02:received 02:verdict 01:lost ");
+        /* and not with the next validator once more */
+        d->validator = open_channel(d, bridge_open_validator, desk_on_validator);
+        pass(d->t, 5);
+        d->validator = ipc_free(d->validator);
+        pass(d->t, 50);
+        assert_string_equal(d->unanswered, "01:lost ");
+}
+
 /* The same where all nodes were away: the first that is back has it. */
 static void an_answer_waits_for_any_node(void **state)
 {
@@ -474,6 +503,7 @@ int main(void)
                 TEST(one_id_at_two_nodes),
                 TEST(a_node_that_dies_takes_nothing_else_with_it),
                 TEST(an_answer_whose_node_is_gone_comes_up_at_another),
+                TEST(what_is_spread_counts_once),
                 TEST(an_answer_waits_for_any_node),
                 TEST(a_node_that_does_not_hear_is_not_waited_for),
                 TEST(the_capacity_is_shared),

@@ -1,3 +1,7 @@
+/*
+ * The bucket in memory. Owns the values of its rows; invariant: each write has the next revision, and a reader gets
+ * them in that order. It knows no time and no network: it is there, or it is not.
+ */
 #include "tests/queue/relay/memory_bucket.h"
 
 #include <errno.h>
