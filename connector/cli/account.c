@@ -251,17 +251,6 @@ static bool show_findings(const json_t *findings)
         return stops;
 }
 
-static bool any_stops(const json_t *findings)
-{
-        json_t *item;
-        size_t i;
-
-        json_array_foreach ((json_t *)(uintptr_t)findings, i, item)
-                if (json_is_true(json_object_get(item, "stops")))
-                        return true;
-        return false;
-}
-
 static int show(const struct cli *cli, json_t *answer, const char *user)
 {
         json_auto_t *failed = latest_failure(cli, user),
@@ -273,7 +262,10 @@ static int show(const struct cli *cli, json_t *answer, const char *user)
         if (cli->json) {
                 (void)json_object_set(answer, "findings", findings);
                 view_print_json(answer);
-                return any_stops(findings) ? CLI_FAILED : CLI_OK;
+                json_array_foreach (findings, i, row)
+                        if (json_is_true(json_object_get(row, "stops")))
+                                return CLI_FAILED;
+                return CLI_OK;
         }
         json_array_foreach (facts, i, row) {
                 (void)printf("%-12s ", fact_text(row, "label"));

@@ -22,33 +22,6 @@ static void count_unknown(void *arg, const struct validate_dc *dc)
         *(unsigned *)arg += strcmp(dc->state, "unknown") == 0;
 }
 
-/* Whether each DC has come to something, each domain to some DC, and each keytab to a ticket or none. */
-static bool all_decided(const struct check *c)
-{
-        const struct config *keytabs = c->trials[TRIAL_KEYTAB].v ? c->trials[TRIAL_KEYTAB].config : NULL;
-        unsigned unknown = 0;
-
-        validate_each_dc(c->v, count_unknown, &unknown);
-        if (c->trials[TRIAL_SECOND].v)
-                validate_each_dc(c->trials[TRIAL_SECOND].v, count_unknown, &unknown);
-        for (size_t i = 0; keytabs && i < keytabs->validate.n_domains; i++)
-                unknown += !c->keytabs[i].ok && !c->keytabs[i].why[0];
-        for (size_t i = 0; i < c->config->validate.n_domains; i++)
-                if (!validate_ready(c->v, i, NULL) && !validate_undiscovered(c->v, i)[0])
-                        unknown += c->config->domains[i].discover;
-        return unknown == 0;
-}
-
-void check_poll(void *arg)
-{
-        struct check *c = arg;
-
-        if (all_decided(c) || loop_now(c->loop) >= c->ready_until)
-                loop_stop(c->loop, 0);
-        else
-                loop_timer_in(c->poll, POLL_MS);
-}
-
 static const char *remedy_of(const char *id)
 {
         const enum reason reason = reason_from_id(id);
@@ -118,6 +91,27 @@ static void note_sid(void *arg, const struct validate_sid *sid)
         else if (strcmp(sid->domain, note->domain) == 0)
                 snprintf(note->text, sizeof note->text,
                          "; its SID was not told: set domain_sid, or the first sign-in tells");
+}
+
+/* Ends the wait once each DC has come to something, each domain to some DC, and each keytab to a ticket or none. */
+void check_poll(void *arg)
+{
+        struct check *c = arg;
+        const struct config *keytabs = c->trials[TRIAL_KEYTAB].v ? c->trials[TRIAL_KEYTAB].config : NULL;
+        unsigned unknown = 0;
+
+        validate_each_dc(c->v, count_unknown, &unknown);
+        if (c->trials[TRIAL_SECOND].v)
+                validate_each_dc(c->trials[TRIAL_SECOND].v, count_unknown, &unknown);
+        for (size_t i = 0; keytabs && i < keytabs->validate.n_domains; i++)
+                unknown += !c->keytabs[i].ok && !c->keytabs[i].why[0];
+        for (size_t i = 0; i < c->config->validate.n_domains; i++)
+                if (!validate_ready(c->v, i, NULL) && !validate_undiscovered(c->v, i)[0])
+                        unknown += c->config->domains[i].discover;
+        if (unknown == 0 || loop_now(c->loop) >= c->ready_until)
+                loop_stop(c->loop, 0);
+        else
+                loop_timer_in(c->poll, POLL_MS);
 }
 
 /* What refusals by Kerberos are worth without armour. */

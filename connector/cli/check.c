@@ -102,32 +102,25 @@ void check_say(struct check *c, const char *step, const char *result, const char
 }
 
 /* What came of the ticket that the keytab is tried with: validate/ tells it in its debug log alone. */
-static void hear_armor(struct check *c, const char *line)
+static void on_log(enum log_level level, const char *program, const char *line)
 {
-        const struct config *config = c->trials[TRIAL_KEYTAB].config;
+        const struct config *config = current ? current->trials[TRIAL_KEYTAB].config : NULL;
         const char *told = strstr(line, "krb_armor "), *refused = told ? strstr(told, "refused=") : NULL;
 
+        (void)level, (void)program;
         for (size_t i = 0; told && config && i < config->validate.n_domains; i++) {
                 char domain[300];
 
                 (void)snprintf(domain, sizeof domain, "domain=%s ", config->domains[i].name);
                 if (!strstr(told, domain))
                         continue;
-                c->keytabs[i].ok = strstr(told, "result=ok") != NULL;
-                (void)snprintf(c->keytabs[i].why, sizeof c->keytabs[i].why, "%s",
+                current->keytabs[i].ok = strstr(told, "result=ok") != NULL;
+                (void)snprintf(current->keytabs[i].why, sizeof current->keytabs[i].why, "%s",
                                refused                   ? refused + strlen("refused=")
                                : strstr(told, "result=") ? strstr(told, "result=") + strlen("result=")
                                                          : "");
         }
-}
-
-static void on_log(enum log_level level, const char *program, const char *line)
-{
-        (void)level, (void)program;
-        if (!current)
-                return;
-        hear_armor(current, line);
-        if (o.user) /* without, only what the probes came to */
+        if (current && o.user) /* without, only what the probes came to */
                 check_say(current, "trace", "", "%s", line);
 }
 
@@ -139,30 +132,23 @@ static int failed(struct check *c, const char *step, const char *text, const cha
         return -EINVAL;
 }
 
-/* Each error is a step of its own. */
-static void say_errors(struct check *c, const char *lines)
-{
-        for (const char *line = lines; *line; line += strspn(line, "\n")) {
-                const size_t n = strcspn(line, "\n");
-
-                (void)hop_add(c->steps, (struct hop){.step = "config", .result = HOP_FAILED, .code = "config_invalid"},
-                              "%.*s", (int)n, line);
-                line += n;
-        }
-}
-
 static int check_config(struct check *c)
 {
         struct conf_errors errors = CONF_ERRORS;
         int r = config_load(&c->config, c->cli->config, NULL, &errors);
 
-        if (r < 0) {
-                say_errors(c, errors.lines.len ? errors.lines.data : strerror(-r));
+        for (const char *line = r == 0 ? "" : errors.lines.len ? errors.lines.data : strerror(-r); *line;) {
+                const int n = (int)strcspn(line, "\n"); /* each error is a step of its own */
+
+                (void)hop_add(c->steps, (struct hop){.step = "config", .result = HOP_FAILED, .code = "config_invalid"},
+                              "%.*s", n, line);
+                line += n + (int)strspn(line + n, "\n");
+        }
+        if (r < 0)
                 c->skip = "the configuration has errors";
-        } else {
+        else
                 check_say(c, "config", "ok", "%s: %zu domain%s", c->cli->config, c->config->validate.n_domains,
                           c->config->validate.n_domains == 1 ? "" : "s");
-        }
         conf_errors_clear(&errors);
         return r;
 }

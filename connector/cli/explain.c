@@ -184,15 +184,6 @@ static void not_found(struct cli *cli, const char *what, const json_t *answer)
                         what, reach.data, ID_BEGINNING_MIN);
 }
 
-/* The newest record of another id than r's: of the first attempt, where r is of the second. */
-static const json_t *first_attempt(const json_t *list, const json_t *r)
-{
-        for (size_t i = 0; i < json_array_size(list); i++)
-                if (strcmp(fact_text(json_array_get(list, i), "id"), fact_text(r, "id")) != 0)
-                        return json_array_get(list, i);
-        return NULL;
-}
-
 /* Asks this host's ledger, or all. */
 static int ask(struct cli *cli, enum question_op op, const char *what, json_t **ret_answer, int *ret_code)
 {
@@ -250,11 +241,14 @@ static int show(struct cli *cli, const char *what, const json_t *answer, const j
 {
         const json_t *list = json_object_get(answer, "records"), *r = json_array_get(list, 0);
         const bool by_id = strcmp(fact_text(answer, "found_by"), "id") == 0;
-        const json_t *first = r && by_id ? first_attempt(list, r) : NULL;
+        const json_t *first = NULL; /* the newest of another id: the first attempt, where r is of the second */
         json_auto_t *told = NULL, *told_first = NULL;
 
         if (!r)
                 return absent(cli, what, answer);
+        for (size_t i = 1; by_id && !first && i < json_array_size(list); i++)
+                if (strcmp(fact_text(json_array_get(list, i), "id"), fact_text(r, "id")) != 0)
+                        first = json_array_get(list, i);
         told = explain_story(r, others, bad, account);
         if (first) {
                 told_first = explain_story(first, NULL, -1, NULL);

@@ -194,20 +194,6 @@ static void print_cell(const char *text, size_t width)
         (void)printf("%s%*s ", at < n ? "~" : " ", (int)(width - columns), "");
 }
 
-static void print_head(const struct layout *l)
-{
-        print_cell("TIME", l->year ? 19 : 14);
-        print_cell("USER", l->user);
-        if (l->verdict)
-                print_cell("VERDICT", 11);
-        print_cell("REASON", 20);
-        if (l->dc)
-                print_cell("DC", 20);
-        if (l->took)
-                (void)printf("%-4s %8s  ", "BY", "TOOK");
-        (void)printf("ID\n");
-}
-
 static void print_record(const struct layout *l, const json_t *r)
 {
         const char *declined = fact_text(r, "declined"), *dc = fact_text(r, "dc"), *method = fact_text(r, "method");
@@ -261,8 +247,18 @@ static void print_list(const json_t *list)
 {
         const struct layout layout = layout_for(view_width());
 
-        if (json_array_size(list) && !events && !asked)
-                print_head(&layout);
+        if (json_array_size(list) && !events && !asked) {
+                print_cell("TIME", layout.year ? 19 : 14);
+                print_cell("USER", layout.user);
+                if (layout.verdict)
+                        print_cell("VERDICT", 11);
+                print_cell("REASON", 20);
+                if (layout.dc)
+                        print_cell("DC", 20);
+                if (layout.took)
+                        (void)printf("%-4s %8s  ", "BY", "TOOK");
+                (void)printf("ID\n");
+        }
         for (size_t i = json_array_size(list); i > 0; i--) {
                 const json_t *row = json_array_get(list, i - 1);
                 if (asked)

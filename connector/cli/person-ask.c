@@ -29,26 +29,18 @@ static void close_person(void)
         everywhere_close(&opened);
 }
 
-static int open_once(struct cli *cli, struct error *err)
-{
-        int r = 0;
-
-        if (opened.store.key)
-                return 0;
-        if (secrets_setup(cli) < 0)
-                return error_fail(err, -EPERM, "no key is opened where its memory cannot be locked");
-        r = person_open(&opened, err);
-        if (r == 0 && atexit(close_person) != 0)
-                r = error_fail(err, -ENOMEM, "out of memory");
-        return r;
-}
-
 int person_ask(struct cli *cli, const struct question_claims *question, json_t **ret_answer, int *ret_code)
 {
         struct error err = {""};
-        int r;
+        int r = 0;
 
-        if (open_once(cli, &err) < 0)
+        if (!opened.store.key) { /* once for all questions of this process */
+                if (secrets_setup(cli) < 0)
+                        r = error_fail(&err, -EPERM, "no key is opened where its memory cannot be locked");
+                else if ((r = person_open(&opened, &err)) == 0 && atexit(close_person) != 0)
+                        r = error_fail(&err, -ENOMEM, "out of memory");
+        }
+        if (r < 0)
                 return fail(cli, &err, CLI_FAILED, ret_code);
         r = everywhere_ask(&opened, question, ret_answer, &err);
         if (r < 0)

@@ -116,18 +116,6 @@ void scrub_json(struct scrub *scrub, json_t *value)
         }
 }
 
-/* The length of the USER:PASSWORD@ that begins here, behind ://; 0: none does. */
-static size_t credentials(const char *text, size_t n)
-{
-        for (size_t i = 0; i < n; i++) {
-                if (text[i] == '@')
-                        return i + 1;
-                if (isspace((unsigned char)text[i]) || strchr("/\"'<>", text[i]))
-                        return 0;
-        }
-        return 0;
-}
-
 /* The longest name that is known and stands here as a word of its own. */
 static const char *known_here(const struct scrub *scrub, const char *text, size_t n, bool begins, size_t *ret_len)
 {
@@ -158,8 +146,12 @@ int scrub_text(const struct scrub *scrub, const char *text, size_t n, struct buf
                 size_t len = 0;
                 const char *instead = NULL;
 
-                if (at >= 3 && memcmp(text + at - 3, "://", 3) == 0)
-                        len = credentials(text + at, n - at); /* first: a user of a proxy may be a person, too */
+                if (at >= 3 && memcmp(text + at - 3, "://", 3) == 0) { /* first: a proxy's user may be a person */
+                        while (at + len < n && !isspace((unsigned char)text[at + len]) &&
+                               !strchr("/\"'<>@", text[at + len]))
+                                len++;
+                        len = at + len < n && text[at + len] == '@' ? len + 1 : 0; /* USER:PASSWORD@ */
+                }
                 if (len > 0)
                         r = buffer_append_str(out, "(cut)@");
                 else if ((instead = known_here(scrub, text + at, n - at, begins, &len)))

@@ -47,14 +47,6 @@ static const char *or_null(const char *text)
         return text[0] ? text : NULL;
 }
 
-static json_t *raw_json(const struct verdict_claims *v)
-{
-        if (!v->raw_ldap[0] && !v->raw_krb[0] && !v->raw_ntstatus[0])
-                return NULL;
-        return json_pack("{s:s*, s:s*, s:s*}", "ldap", or_null(v->raw_ldap), "krb", or_null(v->raw_krb), "ntstatus",
-                         or_null(v->raw_ntstatus));
-}
-
 /* In the words of the catalogue, and with the reference and the time that it may tell. */
 static const char *user_text(enum reason reason, bool proved, const struct sign_in_result *r)
 {
@@ -81,6 +73,10 @@ static json_t *verdict_json(const struct sign_in_result *r)
         json_t *attributes = v->attributes_state ? json_pack("{s:s, s:o}", "state", v->attributes_state, "values",
                                                              view_pairs_json(&v->attributes))
                                                  : NULL;
+        json_t *raw = v->raw_ldap[0] || v->raw_krb[0] || v->raw_ntstatus[0]
+                              ? json_pack("{s:s*, s:s*, s:s*}", "ldap", or_null(v->raw_ldap), "krb",
+                                          or_null(v->raw_krb), "ntstatus", or_null(v->raw_ntstatus))
+                              : NULL;
 
         return json_pack(
                 "{s:s, s:s, s:s, s:s, s:b, s:s, s:o*, s:o*, s:o*, s:s, s:s, s:s*, s:s*, s:o*, s:{s:i, s:i, s:i, "
@@ -89,27 +85,21 @@ static json_t *verdict_json(const struct sign_in_result *r)
                 v->password_proved, "may_have_counted", v->may_have_counted, "retry_after",
                 v->retry_after ? json_integer((json_int_t)v->retry_after) : NULL, "user", user, "attributes",
                 attributes, "connector", r->connector, "connector_name", r->connector_name, "dc", or_null(v->dc),
-                "method", or_null(v->method), "raw", raw_json(v), "t", "opened", (int)v->t_opened, "dc", (int)v->t_dc,
-                "total", (int)v->t_total, "service", (int)r->ms, "text",
+                "method", or_null(v->method), "raw", raw, "t", "opened", (int)v->t_opened, "dc", (int)v->t_dc, "total",
+                (int)v->t_total, "service", (int)r->ms, "text",
                 reason == REASON_MAX ? NULL : user_text(reason, v->password_proved, r));
-}
-
-/* The list of a text's lines; NULL where there are none. */
-static json_t *lines_json(const char *lines)
-{
-        json_t *list = *lines ? json_array() : NULL;
-        const char *line;
-        size_t n;
-
-        while (list && wire_lines_next(&lines, &line, &n))
-                if (json_array_append_new(list, json_stringn(line, n)) < 0)
-                        return NULL;
-        return list;
 }
 
 /* A relay's problem, or silence: never a verdict, always unavailable. */
 static json_t *problem_json(const struct sign_in_result *r)
 {
+        json_t *reasons = r->reasons[0] ? json_array() : NULL;
+        const char *line;
+        size_t n;
+
+        for (const char *lines = r->reasons; reasons && wire_lines_next(&lines, &line, &n);)
+                if (json_array_append_new(reasons, json_stringn(line, n)) < 0)
+                        reasons = NULL;
         /* what a wait cannot mend is the helpdesk's */
         const bool helpdesk =
                 strcmp(r->started, "no") == 0 && strcmp(r->retry, "never") == 0 && strcmp(r->problem, "deadline") != 0;
@@ -118,8 +108,8 @@ static json_t *problem_json(const struct sign_in_result *r)
                          r->id, "verdict", "unavailable", "class", "infrastructure", "reason", r->problem,
                          "password_proved", 0, "may_have_counted", !strcmp(r->started, "no") ? "0" : "unknown",
                          "problem", "type", r->problem, "status", (json_int_t)r->status, "detail", r->detail, "started",
-                         or_null(r->started), "retry", or_null(r->retry), "reasons", lines_json(r->reasons), "t",
-                         "service", (int)r->ms, "text",
+                         or_null(r->started), "retry", or_null(r->retry), "reasons", reasons, "t", "service",
+                         (int)r->ms, "text",
                          user_text(helpdesk ? REASON_SERVICE_UNKNOWN : REASON_OUTCOME_UNKNOWN, false, r));
 }
 

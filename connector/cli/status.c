@@ -31,26 +31,6 @@ static const struct cli_usage usage = {
         .options = options,
 };
 
-/* The parts report every few seconds, so their numbers are as old as that. */
-static void show_section(const json_t *section)
-{
-        const json_t *rows = json_object_get(section, "rows"), *row;
-        size_t i;
-
-        (void)printf("%s", fact_text(section, "title"));
-        if (json_object_get(section, "age"))
-                (void)printf(" (%lld s ago)", fact_number(section, "age", 0));
-        (void)fputc('\n', stdout);
-        json_array_foreach (rows, i, row) {
-                if (fact_text(row, "label")[0])
-                        (void)printf("  %-14s ", fact_text(row, "label"));
-                else
-                        (void)printf("  ");
-                cli_print_text(stdout, fact_text(row, "text"));
-                (void)fputc('\n', stdout);
-        }
-}
-
 /* Which sign-ins failed for it, and what happened shortly before. */
 static void show_incident(const json_t *finding)
 {
@@ -100,11 +80,20 @@ static void show_finding(const json_t *finding, long long now)
 
 static void show(const json_t *answer, const json_t *findings)
 {
-        json_t *sections = status_sections(answer), *item;
-        size_t i;
+        json_t *sections = status_sections(answer), *item, *row;
+        size_t i, k;
 
-        json_array_foreach (sections, i, item)
-                show_section(item);
+        json_array_foreach (sections, i, item) {
+                (void)printf("%s", fact_text(item, "title"));
+                if (json_object_get(item, "age")) /* the parts report every few seconds: their numbers are as old */
+                        (void)printf(" (%lld s ago)", fact_number(item, "age", 0));
+                (void)fputc('\n', stdout);
+                json_array_foreach (json_object_get(item, "rows"), k, row) {
+                        (void)printf(fact_text(row, "label")[0] ? "  %-14s " : "  %s", fact_text(row, "label"));
+                        cli_print_text(stdout, fact_text(row, "text"));
+                        (void)fputc('\n', stdout);
+                }
+        }
         json_decref(sections);
         (void)printf(json_array_size(findings) ? "\nwrong:\n" : "\nall is well\n");
         json_array_foreach (findings, i, item)

@@ -49,20 +49,6 @@ int tenant_names_split(struct tenant_names *names, const char *text, const char 
 
 /* ---- approving ---- */
 
-/* roster_add replaces by id, and the id is what the newcomer says: it must not push out another connector. */
-static int refuse_displacing(const struct roster *roster, const struct pending_identity *p, struct error *err)
-{
-        for (size_t i = 0; i < roster->n_connectors; i++)
-                if (!strcmp(roster->connectors[i].id, p->id) &&
-                    strcmp(key_kid(roster->connectors[i].key), key_kid(p->key)) != 0)
-                        return error_fail(err, -EEXIST,
-                                          "connector %s already has the id %s with another key: if it was "
-                                          "enrolled anew, first "
-                                          "`postern tenant remove %s`",
-                                          roster->connectors[i].name, p->id, roster->connectors[i].name);
-        return 0;
-}
-
 /* From the file that `postern enroll` wrote, for a tenant key that is kept without a network. */
 static int read_identity(const char *const *args, struct pending_identity *ret_p, struct error *err)
 {
@@ -105,14 +91,6 @@ static void show_announced(const struct roster *roster, const struct pending_ide
                         d->is_default ? ", names without a domain" : "",
                         roster_domain(roster, d->name) ? "in the roster" : "new");
         }
-}
-
-/* There is nothing to choose: the tenant has one domain, with this connector's. */
-static bool one_domain(const struct roster *roster, const struct announcement *a)
-{
-        return a->n_domains == 1 &&
-               (roster->n_domains == 0 ||
-                (roster->n_domains == 1 && strcmp(roster->domains[0].name, a->domains[0].name) == 0));
 }
 
 /* A name that nobody knows is more likely mistyped than new. */
@@ -158,7 +136,9 @@ static int choose_domains(const struct roster *roster, const struct pending_iden
                        p->name);
         (void)snprintf(otherwise, sizeof(otherwise),
                        "say which of these domains connector %s may speak for: --domains A,B", p->name);
-        if (!one_domain(roster, p->announced))
+        /* where the tenant has this one domain, there is nothing to choose */
+        if (p->announced->n_domains > 1 || roster->n_domains > 1 ||
+            (roster->n_domains && strcmp(roster->domains[0].name, p->announced->domains[0].name) != 0))
                 r = tenant_confirm(question, otherwise, err);
         for (size_t i = 0; r == 0 && i < p->announced->n_domains; i++)
                 r = take_name(names, p->announced->domains[i].name, err);
@@ -241,9 +221,16 @@ static int bring_in(struct roster *roster, const struct pending_identity *p, cha
 static int approve(struct tenant_store *s, const struct pending_identity *p, struct error *err)
 {
         _cleanup_(tenant_names_clear) struct tenant_names names = {0};
+        const struct roster_member *same = tenant_store_member(s, p->id);
         const char *by_default;
-        int r = refuse_displacing(s->roster, p, err);
+        int r = 0;
 
+        /* roster_add replaces by id, and the id is what the newcomer says: it must not push out another connector */
+        if (same && strcmp(key_kid(same->key), key_kid(p->key)) != 0)
+                r = error_fail(err, -EEXIST,
+                               "connector %s already has the id %s with another key: if it was enrolled anew, first "
+                               "`postern tenant remove %s`",
+                               same->name, p->id, same->name);
         if (r == 0 && p->announced && p->announced->roster_form < roster_form_needed(s->roster))
                 r = error_fail(err, -EPROTONOSUPPORT,
                                "connector %s runs a version of Postern that cannot read this roster: upgrade it first",

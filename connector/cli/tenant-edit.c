@@ -95,27 +95,22 @@ static json_t *members_json(const struct roster_member *members, size_t n)
         return list;
 }
 
-static json_t *domains_json(const struct roster *r)
+static void print_json(const struct roster *r)
 {
-        json_t *list = json_array();
+        json_t *domains = json_array();
 
         for (size_t i = 0; i < r->n_domains; i++) {
                 const struct roster_domain *d = &r->domains[i];
 
-                json_array_append_new(list, json_pack("{s:s, s:o, s:o, s:s, s:b}", "name", d->name, "suffixes",
-                                                      names_json(d->suffixes, d->n_suffixes), "netbios",
-                                                      names_json(d->netbios, d->n_netbios), "sid", d->sid, "default",
-                                                      d->is_default));
+                json_array_append_new(domains, json_pack("{s:s, s:o, s:o, s:s, s:b}", "name", d->name, "suffixes",
+                                                         names_json(d->suffixes, d->n_suffixes), "netbios",
+                                                         names_json(d->netbios, d->n_netbios), "sid", d->sid, "default",
+                                                         d->is_default));
         }
-        return list;
-}
-
-static void print_json(const struct roster *r)
-{
         json_t *json =
                 json_pack("{s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "tenant", r->tenant, "seq", (json_int_t)r->seq,
-                          "iat", (json_int_t)r->iat, "exp", (json_int_t)r->exp, "domains", domains_json(r),
-                          "connectors", members_json(r->connectors, r->n_connectors), "services",
+                          "iat", (json_int_t)r->iat, "exp", (json_int_t)r->exp, "domains", domains, "connectors",
+                          members_json(r->connectors, r->n_connectors), "services",
                           members_json(r->services, r->n_services), "people", members_json(r->people, r->n_people));
 
         if (json && json_dumpf(json, stdout, JSON_INDENT(2)) == 0)

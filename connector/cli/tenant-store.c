@@ -145,6 +145,28 @@ int tenant_store_open(struct tenant_store *ret_s, const char *dir, struct error 
         return 0;
 }
 
+int tenant_store_open_by(struct tenant_store *ret_s, const struct tenant_way *way, struct error *err)
+{
+        _cleanup_(freep) char *fallback = way->dir ? NULL : folder_default("tenant");
+        const char *dir = way->dir ? way->dir : fallback;
+        int r = dir ? tenant_store_open(ret_s, dir, err)
+                    : error_fail(err, -EINVAL, "HOME is not set: name the folder with --dir");
+
+        if (r == 0 && ((way->relay && text_set(&ret_s->relay, way->relay) < 0) ||
+                       (way->admin_secret_file && text_set(&ret_s->admin_secret_file, way->admin_secret_file) < 0) ||
+                       (way->ca_file && text_set(&ret_s->ca_file, way->ca_file) < 0)))
+                r = error_fail(err, -ENOMEM, "out of memory");
+        return r;
+}
+
+const struct roster_member *tenant_store_member(const struct tenant_store *s, const char *id)
+{
+        for (size_t i = 0; s->roster && i < s->roster->n_connectors; i++)
+                if (strcmp(s->roster->connectors[i].id, id) == 0)
+                        return &s->roster->connectors[i];
+        return NULL;
+}
+
 void tenant_store_clear(struct tenant_store *s)
 {
         free(s->dir);

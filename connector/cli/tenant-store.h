@@ -29,6 +29,14 @@ bool tenant_store_has_key(const char *dir);
  * overwritten. */
 int tenant_store_create(const char *dir, const struct tenant_new *new, char ret_pin[KID_LEN + 1], struct error *err);
 int tenant_store_open(struct tenant_store *ret_s, const char *dir, struct error *err);
+/* What the options of a command say; each may be NULL: the usual folder, and what is remembered in it. */
+struct tenant_way {
+        const char *dir, *relay, *ca_file, *admin_secret_file;
+};
+/* The same as tenant_store_open, by the options, which are not remembered. */
+int tenant_store_open_by(struct tenant_store *ret_s, const struct tenant_way *way, struct error *err);
+/* The connector of the roster with this id, or NULL. */
+const struct roster_member *tenant_store_member(const struct tenant_store *s, const char *id);
 void tenant_store_clear(struct tenant_store *s);
 /* Reads the private tenant key, or opens it in its token (asking for the PIN where the URI gives no file), and
  * checks that it is the pin's. -EACCES: passphrase or PIN missing or wrong. */

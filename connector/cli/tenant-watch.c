@@ -12,9 +12,7 @@
 #include "connector/cli/trace.h"
 #include "connector/cli/view.h"
 
-static struct {
-        const char *dir, *relay, *ca_file, *admin_secret_file;
-} o;
+static struct tenant_way o;
 
 static const struct cli_option options[] = {
         {"dir", "DIR", &o.dir, NULL, "the key's folder (~/.config/postern/tenant)"},
@@ -23,23 +21,6 @@ static const struct cli_option options[] = {
         {"ca-file", "FILE", &o.ca_file, NULL, "the relay's CA (else the system's)"},
         {0},
 };
-
-static int open_store(struct tenant_store *s, struct error *err)
-{
-        static char *fallback;
-        int r;
-
-        if (!o.dir)
-                o.dir = fallback = folder_default("tenant");
-        if (!o.dir)
-                return error_fail(err, -EINVAL, "HOME is not set: name the folder with --dir");
-        r = tenant_store_open(s, o.dir, err);
-        if (r == 0 && ((o.relay && text_set(&s->relay, o.relay) < 0) ||
-                       (o.admin_secret_file && text_set(&s->admin_secret_file, o.admin_secret_file) < 0) ||
-                       (o.ca_file && text_set(&s->ca_file, o.ca_file) < 0)))
-                r = error_fail(err, -ENOMEM, "out of memory");
-        return r;
-}
 
 static void print_events(const json_t *list)
 {
@@ -80,7 +61,7 @@ int cmd_tenant_events(struct cli *cli, int argc, char **argv)
 
         if (code >= 0)
                 return code;
-        if (open_store(&s, &err) < 0 || tenant_events(&s, &list, &err) < 0)
+        if (tenant_store_open_by(&s, &o, &err) < 0 || tenant_events(&s, &list, &err) < 0)
                 return cli_error(cli, "%s", err.text);
         if (cli->json)
                 view_print_json(list);
@@ -90,14 +71,6 @@ int cmd_tenant_events(struct cli *cli, int argc, char **argv)
 }
 
 /* ---- connectors ---- */
-
-static const struct roster_member *member_of(const struct tenant_store *s, const char *id)
-{
-        for (size_t i = 0; s->roster && i < s->roster->n_connectors; i++)
-                if (strcmp(s->roster->connectors[i].id, id) == 0)
-                        return &s->roster->connectors[i];
-        return NULL;
-}
 
 static void print_list(const char *label, const json_t *words)
 {
@@ -128,7 +101,7 @@ static const char *state_of(const json_t *c)
 
 static void print_connector(const struct tenant_store *s, const json_t *c)
 {
-        const struct roster_member *member = member_of(s, fact_text(c, "id"));
+        const struct roster_member *member = tenant_store_member(s, fact_text(c, "id"));
         const long long since = fact_number(c, "since", 0), end = fact_number(c, "certificate_not_after", 0);
         char when[32];
 
@@ -170,7 +143,7 @@ int cmd_tenant_connectors(struct cli *cli, int argc, char **argv)
 
         if (code >= 0)
                 return code;
-        if (open_store(&s, &err) < 0 || tenant_status(&s, &status, &err) < 0)
+        if (tenant_store_open_by(&s, &o, &err) < 0 || tenant_status(&s, &status, &err) < 0)
                 return cli_error(cli, "%s", err.text);
         code = CLI_OK;
         json_array_foreach (json_object_get(status, "connectors"), i, c)
@@ -210,7 +183,7 @@ int cmd_tenant_release(struct cli *cli, int argc, char **argv)
                 return code;
         if (!id_valid(words[0], strlen(words[0])))
                 return cli_usage_error(cli, "'%s' is not the id of a connector", words[0]);
-        if (open_store(&s, &err) < 0 || tenant_release(&s, words[0], &err) < 0)
+        if (tenant_store_open_by(&s, &o, &err) < 0 || tenant_release(&s, words[0], &err) < 0)
                 return cli_error(cli, "%s", err.text);
         (void)printf("%s gets work again.\n", words[0]);
         return CLI_OK;

@@ -104,15 +104,6 @@ static int edit_approve_service(struct tenant_store *s, const char *const *args,
         return r;
 }
 
-/* Whether another connector than m speaks for the domain. */
-static bool has_another(const struct roster *roster, const struct roster_member *m, const char *domain)
-{
-        for (size_t i = 0; i < roster->n_connectors; i++)
-                if (&roster->connectors[i] != m && roster_speaks_for(&roster->connectors[i], domain))
-                        return true;
-        return false;
-}
-
 /* On stderr: who goes, and what ends with it. */
 static void show_removal(const struct roster *roster, const struct roster_member *m)
 {
@@ -129,9 +120,15 @@ static void show_removal(const struct roster *roster, const struct roster_member
                 service ? "service" : "connector", left == 1 ? "" : "s", left == 1 ? "s" : "");
         if (service)
                 fprintf(stderr, "No sign-in that it asks for is checked any more.\n");
-        for (size_t i = 0; i < m->n_domains; i++)
-                if (!has_another(roster, m, m->domains[i]))
+        for (size_t i = 0; i < m->n_domains; i++) {
+                bool another = false; /* speaks for the domain as well */
+
+                for (size_t k = 0; k < roster->n_connectors; k++)
+                        another |=
+                                &roster->connectors[k] != m && roster_speaks_for(&roster->connectors[k], m->domains[i]);
+                if (!another)
                         fprintf(stderr, "No connector is left for %s then: nobody of it can sign in.\n", m->domains[i]);
+        }
 }
 
 static const struct roster_member *member(const struct roster_member *members, size_t n, const char *which)

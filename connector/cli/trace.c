@@ -15,9 +15,7 @@
 #include "connector/cli/view.h"
 #include "validate/types/outcome.h"
 
-static struct {
-        const char *dir, *relay, *ca_file, *admin_secret_file;
-} o;
+static struct tenant_way o;
 
 static const struct cli_option options[] = {
         {"dir", "DIR", &o.dir, NULL, "the tenant's folder (~/.config/postern/tenant)"},
@@ -121,12 +119,9 @@ static void line(const char *label, const char *text)
 static void show_connector(const struct tenant_store *s, const char *id)
 {
         char text[300];
-        const char *name = "not in this folder's roster";
+        const struct roster_member *m = tenant_store_member(s, id);
 
-        for (size_t i = 0; s->roster && i < s->roster->n_connectors; i++)
-                if (strcmp(s->roster->connectors[i].id, id) == 0)
-                        name = s->roster->connectors[i].name;
-        (void)snprintf(text, sizeof(text), "%.64s (%s)", id, name);
+        (void)snprintf(text, sizeof(text), "%.64s (%s)", id, m ? m->name : "not in this folder's roster");
         line("Connector", id[0] ? text : "none had it");
 }
 
@@ -155,21 +150,14 @@ static void show_reason(const char *word)
         line("Said", all);
 }
 
-static void show_hops(const json_t *hops)
+static void show(const struct tenant_store *s, const json_t *trace)
 {
         static const struct meaning steps[] = {{"in", "came in"},
                                                {"handed", "given to the connector"},
                                                {"received", "the connector has it"},
                                                {"answered", "the sign-in service was answered"}};
-
-        for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
-                if (json_object_get(hops, steps[i].word))
-                        (void)printf("  +%5lld ms  %s\n", fact_number(hops, steps[i].word, 0), steps[i].text);
-}
-
-static void show(const struct tenant_store *s, const json_t *trace)
-{
         const char *problem = fact_text(trace, "problem"), *state = fact_text(trace, "state");
+        const json_t *hops = json_object_get(trace, "hops");
         const json_t *reason;
         char when[32];
         size_t i;
@@ -187,18 +175,9 @@ static void show(const struct tenant_store *s, const json_t *trace)
         json_array_foreach (json_object_get(trace, "reasons"), i, reason)
                 if (json_is_string(reason))
                         show_reason(json_string_value(reason));
-        show_hops(json_object_get(trace, "hops"));
-}
-
-static int open_store(struct tenant_store *s, struct error *err)
-{
-        int r = tenant_store_open(s, o.dir, err);
-
-        if (r == 0 && ((o.relay && text_set(&s->relay, o.relay) < 0) ||
-                       (o.admin_secret_file && text_set(&s->admin_secret_file, o.admin_secret_file) < 0) ||
-                       (o.ca_file && text_set(&s->ca_file, o.ca_file) < 0)))
-                r = error_fail(err, -ENOMEM, "out of memory");
-        return r;
+        for (i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
+                if (json_object_get(hops, steps[i].word))
+                        (void)printf("  +%5lld ms  %s\n", fact_number(hops, steps[i].word, 0), steps[i].text);
 }
 
 /* Adds the trace of one id, or of the one that begins so, to list. 0 also where there is none: why is then in err. */
@@ -250,11 +229,8 @@ static json_t *silent_connectors(const struct tenant_store *s)
         if (tenant_status(s, &status, &err) < 0)
                 return list;
         json_array_foreach (json_object_get(status, "connectors"), i, c) {
-                const struct roster_member *m = NULL;
+                const struct roster_member *m = tenant_store_member(s, fact_text(c, "id"));
 
-                for (size_t k = 0; s->roster && k < s->roster->n_connectors && !m; k++)
-                        if (strcmp(s->roster->connectors[k].id, fact_text(c, "id")) == 0)
-                                m = &s->roster->connectors[k];
                 if (json_is_false(json_object_get(c, "linked")))
                         (void)json_array_append_new(list, json_string(m ? m->name : fact_text(c, "id")));
         }
@@ -311,7 +287,7 @@ static int trace(const struct cli *cli, const char *id)
         _cleanup_(tenant_store_clear) struct tenant_store s = {0};
         json_auto_t *list = json_array();
         struct error err = {""};
-        int r = open_store(&s, &err);
+        int r = tenant_store_open_by(&s, &o, &err);
 
         if (r == 0)
                 r = find(&s, id, list, &err);

@@ -41,20 +41,13 @@ static void show_line(const char *label, const char *text)
         view_wrap(19, text);
 }
 
-static void show_entry(const json_t *e)
-{
-        (void)printf("%s (%s)\n", fact_text(e, "id"), fact_text(e, "kind"));
-        show_line("verdict", fact_text(e, "verdict"));
-        show_line("class", fact_text(e, "class"));
-        show_line("level", fact_text(e, "level"));
-        show_line("meaning", fact_text(e, "meaning"));
-        show_line("the user reads", fact_text(e, "user"));
-        show_line("  unproved", fact_text(e, "user_unproved"));
-        show_line("to do", fact_text(e, "remedy"));
-}
-
 static int show_one(const struct cli *cli, const char *word)
 {
+        static const struct {
+                const char *label, *key;
+        } lines[] = {{"verdict", "verdict"}, {"class", "class"},         {"level", "level"},
+                     {"meaning", "meaning"}, {"the user reads", "user"}, {"  unproved", "user_unproved"},
+                     {"to do", "remedy"}};
         json_auto_t *found = glossary_find(word), *all = glossary_all();
         struct text_guess guess = TEXT_GUESS(word);
         json_t *e;
@@ -69,8 +62,11 @@ static int show_one(const struct cli *cli, const char *word)
                 view_print_json(found);
                 return CLI_OK;
         }
-        json_array_foreach (found, i, e)
-                show_entry(e);
+        json_array_foreach (found, i, e) {
+                (void)printf("%s (%s)\n", fact_text(e, "id"), fact_text(e, "kind"));
+                for (size_t k = 0; k < sizeof(lines) / sizeof(lines[0]); k++)
+                        show_line(lines[k].label, fact_text(e, lines[k].key));
+        }
         return CLI_OK;
 }
 
