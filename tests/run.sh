@@ -88,18 +88,18 @@ configure() {
   else
     step "Setting up $folder ..." meson setup "$folder" -Dwerror=true "$@"
   fi
-  rm -f "$folder"/meson-logs/testlog*
+  rm -f "$folder"/meson-logs/testlog* "$folder"/meson-logs/cpu.tsv
 }
 
 # run FOLDER plain|asan|valgrind AT_ONCE [WORD]...: `meson test` of what belongs to that build, in the background.
-# Tests wait for most of their time, so there are more than processors; how each ended is read from meson's log. Their
-# time-outs are for what hangs, on a machine that has other work.
+# Tests wait for most of their time, so there are more than processors; how each ended is read from meson's log. watch.py
+# ends those that hang.
 run() {
   folder=$1 kind=$2 at_once=$3
   shift 3
   tests=$(python3 tests/run_tests.py select "$folder" "$kind" "$@")
   [ -n "$tests" ] || return 0
-  setup=--timeout-multiplier=8
+  setup=
   [ "$kind" != valgrind ] || setup=--setup=valgrind
   # shellcheck disable=SC2086  # names of tests hold no spaces
   MESON_TESTTHREADS=$at_once meson test -C "$folder" --no-rebuild --print-errorlogs $setup $tests &

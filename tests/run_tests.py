@@ -3,6 +3,7 @@
 usage: run_tests.py check BUILD... -- [WORD]...            exits 2 naming the words that no build knows, and tests that none runs
        run_tests.py select BUILD KIND [WORD]...            prints arguments for `meson test`; nothing when no test is wanted
        run_tests.py targets BUILD KIND,... [WORD]...       prints what ninja must build for them; nothing when no test is wanted
+       run_tests.py costs BUILD...                         prints the seconds of CPU of the last run, by kind, and the dearest
        run_tests.py summary ASAN PLAIN -- [WORD]...        prints what failed or did not run, and the line that counts
 
 KIND is asan, plain or valgrind; a WORD is a suite, a test or --all.
@@ -107,6 +108,23 @@ def expected_of(asan, plain, words):
             [(plain, name + IN_VALGRIND) for name in select(plain, 'valgrind', words)])
 
 
+def costs(builds, dearest=12):
+    """Lines on where the CPU time of the last run went, as watch.py noted it: each kind with its tests, each of the dearest."""
+    kinds, each = {}, []
+    for build in builds:
+        suites = {name: min(suites - {'plain'} or suites) for name, suites in tests_of(build)}
+        with open(os.path.join(build, 'meson-logs', 'cpu.tsv'), encoding='ascii') as lines:
+            for name, cpu, _ in (line.split('\t') for line in lines):
+                kind = 'valgrind' if name.endswith(IN_VALGRIND) else suites.get(name, name)
+                number, seconds = kinds.get(kind, (0, 0.0))
+                kinds[kind] = number + 1, seconds + float(cpu)
+                each.append((float(cpu), name, build))
+    total = sum(seconds for _, seconds in kinds.values())
+    rows = sorted(((seconds, kind, number) for kind, (number, seconds) in kinds.items()), reverse=True)
+    return ([f'{total:7.0f} s of CPU'] + [f'{seconds:7.0f} s  {kind} ({number})' for seconds, kind, number in rows] + ['the dearest:'] +
+            [f'{cpu:7.1f} s  {name} ({build})' for cpu, name, build in sorted(each, reverse=True)[:dearest]])
+
+
 def summary(asan, plain, words):
     """(the lines to print, the exit code). Whatever is not known to be good counts as failed."""
     results = [(build, name, result) for build in (asan, plain) for name, result in results_of(build)]
@@ -133,6 +151,9 @@ def main(argv):
         return 2 if bad or lost else 0
     if command == 'select':
         print(*select(rest[0], rest[1], rest[2:]))
+        return 0
+    if command == 'costs':
+        print(*costs(rest), sep='\n')
         return 0
     if command == 'targets':
         print(*targets(rest[0], rest[1].split(','), rest[2:]))
