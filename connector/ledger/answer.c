@@ -138,10 +138,8 @@ static json_t *answer_log(struct ledger *l, const struct request *request)
 
         if (request->user[0])
                 search_user(l, &search, request->user, &forms);
-        if (request->events)
-                r = ledger_journal_events(l->journal, &search, list, &err);
-        else
-                r = ledger_journal_records(l->journal, &search, list, &err);
+        r = ledger_journal_search(l->journal, request->events ? ledger_store_events : ledger_store_records, &search,
+                                  list, &err);
         if (r < 0) {
                 json_decref(list);
                 json_decref(root);
@@ -179,30 +177,13 @@ static json_t *answer_erase(struct ledger *l, const struct request *request)
         return root;
 }
 
-/* What a helpdesk asks of many records at once: slow, unusual. */
-static json_t *answer_look(struct ledger *l, const struct request *request)
-{
-        const bool slow = request->what_to_do == REQUEST_SLOW;
-        const struct store_search search = {.request = request};
-        json_t *root = begin(l), *found = json_object();
-        struct error err = {""};
-
-        if ((slow ? ledger_journal_slow : ledger_journal_unusual)(l->journal, &search, found, &err) < 0) {
-                json_decref(found);
-                json_decref(root);
-                return refusal(err.text);
-        }
-        (void)json_object_set_new(root, slow ? "slow" : "unusual", found);
-        return root;
-}
-
 static int add_events(struct ledger *l, json_t *record, struct error *err)
 {
         const struct request request = {.limit = EXPLAIN_EVENTS};
         const struct store_search search = {.request = &request,
                                             .id = json_string_value(json_object_get(record, "id"))};
         json_t *list = json_array();
-        int r = ledger_journal_events(l->journal, &search, list, err);
+        int r = ledger_journal_search(l->journal, ledger_store_events, &search, list, err);
 
         (void)json_object_set_new(record, "events", list);
         return r;
@@ -218,25 +199,9 @@ static int find_attempts(struct ledger *l, const char *first, const char *domain
 
         (void)snprintf(second, sizeof(second), "%s" ID_SECOND, first);
         if (id_valid(second, strlen(second)))
-                r = ledger_journal_records(l->journal, &search, list, err);
+                r = ledger_journal_search(l->journal, ledger_store_records, &search, list, err);
         search.id = first;
-        return r < 0 ? r : ledger_journal_records(l->journal, &search, list, err);
-}
-
-/* The ids that begin so, each sign-in once: by that of its first attempt where it has a record. */
-static int find_beginnings(struct ledger *l, const char *given, json_t *ids, struct error *err)
-{
-        char heard[ID_MAX + 1];
-        int r = ledger_journal_ids(l->journal, given, EXPLAIN_RECORDS, ids, err);
-
-        if (r == 0 && id_heard(given, heard) && strcmp(given, heard) != 0)
-                r = ledger_journal_ids(l->journal, heard, EXPLAIN_RECORDS, ids, err);
-        for (size_t i = 1; i < json_array_size(ids);)
-                if (id_same(json_string_value(json_array_get(ids, i - 1)), json_string_value(json_array_get(ids, i))))
-                        (void)json_array_remove(ids, i);
-                else
-                        i++;
-        return r;
+        return r < 0 ? r : ledger_journal_search(l->journal, ledger_store_records, &search, list, err);
 }
 
 /* By the id as given, then as it may have been meant; of either attempt both are found. */
@@ -252,11 +217,23 @@ static int find_id(struct ledger *l, const char *given, const char *domains, jso
         return r;
 }
 
-/* What is the beginning of one sign-in's id; of several, the ids are in ret_ids. */
+/*
+ * What is the beginning of one sign-in's id. The ids that begin so are in ret_ids, each sign-in once: by that of its
+ * first attempt where it has a record.
+ */
 static int find_beginning(struct ledger *l, const char *given, json_t *list, json_t *ret_ids, struct error *err)
 {
-        int r = find_beginnings(l, given, ret_ids, err);
+        char heard[ID_MAX + 1];
+        int r = ledger_journal_ids(l->journal, given, EXPLAIN_RECORDS, ret_ids, err);
 
+        if (r == 0 && id_heard(given, heard) && strcmp(given, heard) != 0)
+                r = ledger_journal_ids(l->journal, heard, EXPLAIN_RECORDS, ret_ids, err);
+        for (size_t i = 1; i < json_array_size(ret_ids);)
+                if (id_same(json_string_value(json_array_get(ret_ids, i - 1)),
+                            json_string_value(json_array_get(ret_ids, i))))
+                        (void)json_array_remove(ret_ids, i);
+                else
+                        i++;
         if (r == 0 && json_array_size(ret_ids) == 1)
                 r = find_id(l, json_string_value(json_array_get(ret_ids, 0)), NULL, list, err);
         return r;
@@ -277,7 +254,7 @@ static int find(struct ledger *l, const char *what, json_t *list, json_t *ids, c
                 return r;
         *ret_by = "user";
         search_user(l, &search, what, &forms);
-        r = ledger_journal_records(l->journal, &search, list, err);
+        r = ledger_journal_search(l->journal, ledger_store_records, &search, list, err);
         if (r < 0 || json_array_size(list) > 0 || !maybe_id)
                 return r;
         r = find_beginning(l, given, list, ids, err);
@@ -332,7 +309,7 @@ static int find_exact(struct ledger *l, const struct ledger_question *q, json_t 
         *ret_by = q->request.what[0] ? "user" : "time";
         if (q->request.what[0])
                 search_user(l, &search, q->request.what, &forms);
-        return ledger_journal_records(l->journal, &search, list, err);
+        return ledger_journal_search(l->journal, ledger_store_records, &search, list, err);
 }
 
 json_t *ledger_answer_person(struct ledger *l, const struct ledger_question *q)
@@ -370,35 +347,23 @@ json_t *ledger_answer_person(struct ledger *l, const struct ledger_question *q)
         return root;
 }
 
-/* Counts of one day at most, which whoever asks adds up. */
-static json_t *answer_report(struct ledger *l, const struct request *request)
+typedef int journal_search_fn(struct journal *, store_search_fn *, const struct store_search *, json_t *,
+                              struct error *);
+
+/* One search, whose result is the member of that name. found: empty; taken over. */
+static json_t *answer_search(struct ledger *l, const struct request *request, journal_search_fn *by,
+                             store_search_fn *fn, const char *name, json_t *found)
 {
         const struct store_search search = {.request = request};
-        json_t *root = begin(l), *report = json_object();
-        struct error err;
+        json_t *root = begin(l);
+        struct error err = {""};
 
-        if (ledger_journal_report(l->journal, &search, report, &err) < 0) {
-                json_decref(report);
+        if (by(l->journal, fn, &search, found, &err) < 0) {
+                json_decref(found);
                 json_decref(root);
                 return refusal(err.text);
         }
-        (void)json_object_set_new(root, "report", report);
-        return root;
-}
-
-/* Who of the helpdesk asked what from afar. */
-static json_t *answer_questions(struct ledger *l, const struct request *request)
-{
-        const struct store_search search = {.request = request};
-        json_t *root = begin(l), *list = json_array();
-        struct error err;
-
-        if (ledger_journal_questions(l->journal, &search, list, &err) < 0) {
-                json_decref(list);
-                json_decref(root);
-                return refusal(err.text);
-        }
-        (void)json_object_set_new(root, "questions", list);
+        (void)json_object_set_new(root, name, found);
         return root;
 }
 
@@ -411,15 +376,17 @@ json_t *ledger_answer(struct ledger *l, const struct request *request)
                 return answer_log(l, request);
         case REQUEST_EXPLAIN:
                 return answer_explain(l, request);
-        case REQUEST_REPORT:
-                return answer_report(l, request);
+        case REQUEST_REPORT: /* counts of one day at most, which whoever asks adds up */
+                return answer_search(l, request, ledger_journal_search, ledger_store_report, "report", json_object());
         case REQUEST_ERASE:
                 return answer_erase(l, request);
         case REQUEST_SLOW:
+                return answer_search(l, request, ledger_journal_look, ledger_store_slow, "slow", json_object());
         case REQUEST_UNUSUAL:
-                return answer_look(l, request);
-        case REQUEST_QUESTIONS:
-                return answer_questions(l, request);
+                return answer_search(l, request, ledger_journal_look, ledger_store_unusual, "unusual", json_object());
+        case REQUEST_QUESTIONS: /* who of the helpdesk asked what from afar */
+                return answer_search(l, request, ledger_journal_search, ledger_store_questions, "questions",
+                                     json_array());
         case REQUEST_GUARD: /* the validator answers: ledger_guard_ask */
                 return refusal("posternd does not run, and what the guard counts ended with it");
         }

@@ -50,22 +50,6 @@ static json_t *incident_of(json_t *incidents, const char *verdict, const char *r
         return incident && json_array_append_new(incidents, incident) == 0 ? incident : NULL;
 }
 
-static void add_record(json_t *incidents, const json_t *record, const char *verdict)
-{
-        const char *reason = text_of(record, strcmp(verdict, "declined") == 0 ? "declined" : "reason"),
-                   *user = text_of(record, "user"), *dc = text_of(record, "dc");
-        json_t *incident = is_ordinary(reason) ? NULL : incident_of(incidents, verdict, reason, record);
-
-        if (!incident)
-                return;
-        (void)json_object_set_new(incident, "n", json_integer(json_integer_value(json_object_get(incident, "n")) + 1));
-        (void)json_object_set(incident, "first", json_object_get(record, "wall"));
-        (void)json_object_set_new(json_object_get(incident, "users"), user[0] ? user : text_of(record, "user_masked"),
-                                  json_true());
-        if (dc[0])
-                (void)json_object_set_new(json_object_get(incident, "dcs"), dc, json_true());
-}
-
 static void add_records(struct ledger *l, json_t *incidents, const char *verdict, int64_t now)
 {
         struct request request = {.limit = RECORDS, .since = now - BACK_S};
@@ -76,10 +60,23 @@ static void add_records(struct ledger *l, json_t *incidents, const char *verdict
         size_t i;
 
         (void)snprintf(request.verdict, sizeof(request.verdict), "%s", verdict);
-        if (ledger_journal_records(l->journal, &search, list, &err) < 0)
+        if (ledger_journal_search(l->journal, ledger_store_records, &search, list, &err) < 0)
                 log_debug("status.records", KV_S("why", err.text));
-        json_array_foreach (list, i, record)
-                add_record(incidents, record, verdict);
+        json_array_foreach (list, i, record) {
+                const char *reason = text_of(record, strcmp(verdict, "declined") == 0 ? "declined" : "reason"),
+                           *user = text_of(record, "user"), *dc = text_of(record, "dc");
+                json_t *incident = is_ordinary(reason) ? NULL : incident_of(incidents, verdict, reason, record);
+
+                if (!incident)
+                        continue;
+                (void)json_object_set_new(incident, "n",
+                                          json_integer(json_integer_value(json_object_get(incident, "n")) + 1));
+                (void)json_object_set(incident, "first", json_object_get(record, "wall"));
+                (void)json_object_set_new(json_object_get(incident, "users"),
+                                          user[0] ? user : text_of(record, "user_masked"), json_true());
+                if (dc[0])
+                        (void)json_object_set_new(json_object_get(incident, "dcs"), dc, json_true());
+        }
 }
 
 /* Events of the connector, none of a sign-in, from shortly before the incident. */
@@ -93,7 +90,7 @@ static json_t *changes(struct ledger *l, int64_t first)
         struct error err = {""};
         size_t i;
 
-        if (ledger_journal_events(l->journal, &search, list, &err) < 0)
+        if (ledger_journal_search(l->journal, ledger_store_events, &search, list, &err) < 0)
                 log_debug("status.events", KV_S("why", err.text));
         json_array_foreach (list, i, event)
                 if (!text_of(event, "id")[0] && json_array_size(found) < CHANGES_MAX)
@@ -101,21 +98,12 @@ static json_t *changes(struct ledger *l, int64_t first)
         return found;
 }
 
-static json_t *names_of(const json_t *set)
-{
-        json_t *names = json_array(), *value;
-        const char *name;
-
-        json_object_foreach ((json_t *)(uintptr_t)set, name, value)
-                (void)json_array_append_new(names, json_string(name));
-        return names;
-}
-
 json_t *ledger_incidents(struct ledger *l)
 {
         const int64_t now = loop_wall(l->process.loop);
         json_auto_t *all = json_array();
-        json_t *fresh = json_array(), *incident;
+        json_t *fresh = json_array(), *incident, *names, *value;
+        const char *name;
         size_t i;
 
         add_records(l, all, "unavailable", now);
@@ -126,7 +114,10 @@ json_t *ledger_incidents(struct ledger *l)
                 (void)json_object_set_new(
                         incident, "users",
                         json_integer((json_int_t)json_object_size(json_object_get(incident, "users"))));
-                (void)json_object_set_new(incident, "dcs", names_of(json_object_get(incident, "dcs")));
+                names = json_array(); /* the set of domain controllers becomes a list */
+                json_object_foreach (json_object_get(incident, "dcs"), name, value)
+                        (void)json_array_append_new(names, json_string(name));
+                (void)json_object_set_new(incident, "dcs", names);
                 (void)json_object_set_new(incident, "changes",
                                           changes(l, json_integer_value(json_object_get(incident, "first"))));
                 (void)json_array_append(fresh, incident);

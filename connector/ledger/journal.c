@@ -127,8 +127,9 @@ static void on_flush(void *arg)
 }
 
 /* Opens the disk again and gives it what memory holds. */
-static void try_disk(struct journal *j)
+static void try_disk(void *arg)
 {
+        struct journal *j = arg;
         int r = ledger_store_open(&j->disk, j->config.dir_fd, j->config.key, &j->why);
 
         if (r == 0 && j->memory)
@@ -142,11 +143,6 @@ static void try_disk(struct journal *j)
         if (j->degraded_since)
                 log_info("ledger.recovered", KV_I("degraded_s", loop_wall(j->config.loop) - j->degraded_since));
         j->degraded_since = 0;
-}
-
-static void on_retry(void *arg)
-{
-        try_disk(arg);
 }
 
 static void on_trim(void *arg)
@@ -176,7 +172,7 @@ int ledger_journal_new(struct journal **ret_journal, const struct journal_config
         TAILQ_INIT(&j->pending);
         int r = loop_timer_new(&j->flush_timer, config->loop, NULL, on_flush, j);
         if (r == 0)
-                r = loop_timer_new(&j->retry_timer, config->loop, NULL, on_retry, j);
+                r = loop_timer_new(&j->retry_timer, config->loop, NULL, try_disk, j);
         if (r == 0)
                 r = loop_timer_new(&j->trim_timer, config->loop, NULL, on_trim, j);
         if (r < 0) {
@@ -234,11 +230,10 @@ void ledger_journal_add(struct journal *j, const struct msg_in *m)
                 loop_timer_in(j->flush_timer, j->config.flush_ms);
 }
 
-typedef int search_fn(struct store *, const struct store_search *, json_t *, struct error *);
-
 /* Memory holds the newer rows. A disk that fails is left; the answer then lacks its rows, which the journal's
  * state shows. */
-static int search(struct journal *j, search_fn *fn, const struct store_search *s, json_t *list, struct error *err)
+int ledger_journal_search(struct journal *j, store_search_fn *fn, const struct store_search *s, json_t *list,
+                          struct error *err)
 {
         ledger_journal_flush(j);
         int r = j->memory ? fn(j->memory, s, list, err) : 0;
@@ -253,26 +248,6 @@ static int search(struct journal *j, search_fn *fn, const struct store_search *s
         return r;
 }
 
-int ledger_journal_questions(struct journal *j, const struct store_search *s, json_t *list, struct error *err)
-{
-        return search(j, ledger_store_questions, s, list, err);
-}
-
-int ledger_journal_records(struct journal *j, const struct store_search *s, json_t *list, struct error *err)
-{
-        return search(j, ledger_store_records, s, list, err);
-}
-
-int ledger_journal_events(struct journal *j, const struct store_search *s, json_t *list, struct error *err)
-{
-        return search(j, ledger_store_events, s, list, err);
-}
-
-int ledger_journal_report(struct journal *j, const struct store_search *s, json_t *report, struct error *err)
-{
-        return search(j, ledger_store_report, s, report, err);
-}
-
 /* Of the disk where there is one: what memory holds is some minutes of a disk that refuses. */
 static struct store *main_store(struct journal *j)
 {
@@ -280,18 +255,12 @@ static struct store *main_store(struct journal *j)
         return j->disk ? j->disk : j->memory;
 }
 
-int ledger_journal_slow(struct journal *j, const struct store_search *s, json_t *ret, struct error *err)
+int ledger_journal_look(struct journal *j, store_search_fn *fn, const struct store_search *s, json_t *ret,
+                        struct error *err)
 {
         struct store *store = main_store(j);
 
-        return store ? ledger_store_slow(store, s, ret, err) : 0;
-}
-
-int ledger_journal_unusual(struct journal *j, const struct store_search *s, json_t *ret, struct error *err)
-{
-        struct store *store = main_store(j);
-
-        return store ? ledger_store_unusual(store, s, ret, err) : 0;
+        return store ? fn(store, s, ret, err) : 0;
 }
 
 int ledger_journal_erase(struct journal *j, const struct store_search *s, struct error *err)

@@ -338,13 +338,6 @@ static int on_start(void *arg, const char *boot, const char *connector_id, struc
         return 0;
 }
 
-/* What validator and link sent before the end is still in their channels. */
-static void read_the_rest(struct ledger *l)
-{
-        for (unsigned i = 0; i < LAST_TURNS && (l->link.ipc || l->validator.ipc); i++)
-                loop_run_once(l->process.loop);
-}
-
 static void ledger_clear(struct ledger *l)
 {
         l->control = control_free(l->control);
@@ -382,7 +375,9 @@ int main(int argc, char **argv)
                 return process_fail("ledger", &err);
         log_native(NULL);
         int code = process_run(&ledger.process);
-        read_the_rest(&ledger);
+        /* what validator and link sent before the end is still in their channels */
+        for (unsigned i = 0; i < LAST_TURNS && (ledger.link.ipc || ledger.validator.ipc); i++)
+                loop_run_once(ledger.process.loop);
         ledger_clear(&ledger);
         process_close(&ledger.process);
         return code;

@@ -29,35 +29,27 @@ static void add_account(json_t *names, const struct config *c, const struct doma
                 (void)json_array_append_new(names, json_string(account));
 }
 
-/* A bare name: of any domain. */
-static void add_bare(json_t *names, const struct config *c, const char *account)
-{
-        for (size_t i = 0; i < c->validate.n_domains; i++) {
-                const struct domain_config *d = &c->domains[i];
-                add_account(names, c, d, account);
-                for (size_t k = 0; k < SUFFIXES_MAX && d->suffixes[k]; k++)
-                        add(names, account, '@', d->suffixes[k]);
-        }
-}
-
 json_t *ledger_names(const struct config *c, const char *typed)
 {
         json_t *names = json_array();
         const char *at = strrchr(typed, '@'), *slash = strchr(typed, '\\');
-        char head[REQUEST_TEXT_MAX + 1];
+        char head[REQUEST_TEXT_MAX + 1] = "";
 
         (void)json_array_append_new(names, json_string(typed));
-        if (!at && !slash) {
-                add_bare(names, c, typed);
-                return names;
-        }
-        (void)snprintf(head, sizeof(head), "%.*s", (int)((slash ? slash : at) - typed), typed);
+        if (at || slash)
+                (void)snprintf(head, sizeof(head), "%.*s", (int)((slash ? slash : at) - typed), typed);
         for (size_t i = 0; i < c->validate.n_domains; i++) {
                 const struct domain_config *d = &c->domains[i];
-                if (slash && d->netbios && strcasecmp(head, d->netbios) == 0)
+
+                if (!at && !slash) { /* a bare name: of any domain */
+                        add_account(names, c, d, typed);
+                        for (size_t k = 0; k < SUFFIXES_MAX && d->suffixes[k]; k++)
+                                add(names, typed, '@', d->suffixes[k]);
+                } else if (slash && d->netbios && strcasecmp(head, d->netbios) == 0) {
                         add_account(names, c, d, slash + 1);
-                else if (!slash && strcasecmp(at + 1, d->name) == 0)
+                } else if (!slash && strcasecmp(at + 1, d->name) == 0) {
                         add_account(names, c, d, head);
+                }
         }
         return names;
 }

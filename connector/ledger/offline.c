@@ -55,13 +55,6 @@ static void read_hash_key(struct ledger *l, int state)
         l->has_hash_key = fd >= 0 && pread(fd, l->hash_key, sizeof(l->hash_key), 0) == (ssize_t)sizeof(l->hash_key);
 }
 
-static int become_owner(const struct stat *st, struct error *err)
-{
-        if (geteuid() == 0 && (setgroups(0, NULL) < 0 || setgid(st->st_gid) < 0 || setuid(st->st_uid) < 0))
-                return error_fail(err, -errno, "cannot become the user of the ledger: %s", strerror(errno));
-        return 0;
-}
-
 /* Opens what the last run left, in state_dir. */
 static int open_ledger(struct ledger *l, json_t **ret_last_run, struct error *err)
 {
@@ -78,9 +71,8 @@ static int open_ledger(struct ledger *l, json_t **ret_last_run, struct error *er
         l->dir_fd = openat(state, "ledger", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         if (l->dir_fd < 0 || fstatat(l->dir_fd, "ledger.db", &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return error_fail(err, -ENOENT, "no posternd has run here: %s/ledger holds no database", state_dir);
-        int r = become_owner(&st, err);
-        if (r < 0)
-                return r;
+        if (geteuid() == 0 && (setgroups(0, NULL) < 0 || setgid(st.st_gid) < 0 || setuid(st.st_uid) < 0))
+                return error_fail(err, -errno, "cannot become the user of the ledger: %s", strerror(errno));
         const struct journal_config config = {.loop = l->process.loop,
                                               .dir_fd = l->dir_fd,
                                               .key = l->has_hash_key ? l->hash_key : NULL,
@@ -89,14 +81,6 @@ static int open_ledger(struct ledger *l, json_t **ret_last_run, struct error *er
                                               .rows = l->config->ledger_rows};
         l->dir_fd = -1;
         return ledger_journal_new(&l->journal, &config, err);
-}
-
-static int read_request(struct request *ret_request, struct error *err)
-{
-        char line[REQUEST_LINE_MAX + 1];
-        const size_t n = fread(line, 1, sizeof(line), stdin);
-
-        return request_parse(ret_request, line, n, err);
 }
 
 /* Without a database the last run, or that there was none, can be told all the same. */
@@ -114,12 +98,14 @@ int ledger_offline(const char *path)
         static struct ledger l = {.dir_fd = -1, .socket_fd = -1};
         struct request request = {.limit = 1};
         struct error err = {"out of memory"};
+        char line[REQUEST_LINE_MAX + 1];
         json_t *last_run = NULL;
 
         log_open("postern-ledger", LOG_LEVEL_ERROR, NULL);
         if (config_load(&l.config, path, NULL, &errors) < 0)
                 return refuse(errors.lines.len ? errors.lines.data : "the configuration cannot be read");
-        if (loop_new(&l.process.loop) < 0 || read_request(&request, &err) < 0)
+        if (loop_new(&l.process.loop) < 0 ||
+            request_parse(&request, line, fread(line, 1, sizeof(line), stdin), &err) < 0)
                 return refuse(err.text);
         int r = open_ledger(&l, &last_run, &err);
         json_t *answer = r == 0         ? ledger_answer(&l, &request)

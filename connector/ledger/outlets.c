@@ -200,13 +200,6 @@ static void put_spans(struct ledger_outlets *o, const struct msg_in *m)
 
 /* ---- what somebody asked ---- */
 
-/* What has the form of an id may be a name, but not where it is of capitals and digits, or hexadecimal. */
-static bool is_drawn(const char *id)
-{
-        return id[strcspn(id, "0123456789")] &&
-               (!id[strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-")] || !id[strspn(id, "abcdef0123456789-")]);
-}
-
 /* Whom the request is about: an id is told as it is, a person by the rule for names. */
 static void put_subject(const struct ledger_outlets *o, struct events_record *r, const struct request *request,
                         char id[ID_MAX + 1], char pseudonym[PSEUDONYM_MAX])
@@ -216,7 +209,10 @@ static void put_subject(const struct ledger_outlets *o, struct events_record *r,
 
         if (!about[0])
                 return;
-        if (request->what[0] && id_given(about, id) && id_valid(id, strlen(id)) && (clear || is_drawn(id))) {
+        /* what has the form of an id may be a name, but not where it is of capitals and digits, or hexadecimal */
+        if (request->what[0] && id_given(about, id) && id_valid(id, strlen(id)) &&
+            (clear || (id[strcspn(id, "0123456789")] && (!id[strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-")] ||
+                                                         !id[strspn(id, "abcdef0123456789-")])))) {
                 events_text(r, "id", id);
                 return;
         }

@@ -47,16 +47,6 @@ static void send_parts(struct ledger *l, uint64_t number, const char *id, const 
         }
 }
 
-/* How many bytes text takes within a JSON string. */
-static size_t escaped(const char *text)
-{
-        size_t size = 0;
-
-        for (; *text; text++)
-                size += *text == '"' || *text == '\\' ? 2 : (unsigned char)*text < 0x20 || *text == 0x7f ? 6 : 1;
-        return size;
-}
-
 /* As much as one answer holds: the oldest records go, the newest stay, and the answer says so. NULL: not even one. */
 static char *fitting(json_t *answer)
 {
@@ -64,8 +54,11 @@ static char *fitting(json_t *answer)
 
         for (;;) {
                 char *text = json_dumps(answer, JSON_COMPACT);
+                size_t size = 0; /* that text takes within a JSON string */
 
-                if (text && escaped(text) <= FOUND_MAX)
+                for (const char *c = text; c && *c; c++)
+                        size += *c == '"' || *c == '\\' ? 2 : (unsigned char)*c < 0x20 || *c == 0x7f ? 6 : 1;
+                if (text && size <= FOUND_MAX)
                         return text;
                 free(text);
                 if (!text || json_array_size(list) == 0)

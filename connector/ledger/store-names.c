@@ -90,15 +90,6 @@ static void local_part(const char *name, const char **ret_local, size_t *ret_n)
         *ret_n = slash || !at ? strlen(*ret_local) : (size_t)(at - name);
 }
 
-/* Whether it is one of the parts of the name that dots, blanks and the like separate, or the beginning of one. */
-static bool is_part(const char *name, size_t n, const char *part, size_t part_n)
-{
-        for (size_t at = 0; part_n >= 3 && at + part_n <= n; at++)
-                if ((at == 0 || strchr(".-_ ", name[at - 1])) && memcmp(name + at, part, part_n) == 0)
-                        return true;
-        return false;
-}
-
 #define LETTERS_MAX 64
 
 /* How many letters differ, a swap of two neighbours counting as one; 9: more than can be told. */
@@ -140,8 +131,10 @@ static int nearness(const char *letters, const char *wanted)
                 return -1;
         if (have_n == want_n && memcmp(have, want, want_n) == 0)
                 return 0;
-        if (is_part(have, have_n, want, want_n))
-                return 1;
+        /* one of the parts of the name that dots, blanks and the like separate, or the beginning of one */
+        for (size_t at = 0; want_n >= 3 && at + want_n <= have_n; at++)
+                if ((at == 0 || strchr(".-_ ", have[at - 1])) && memcmp(have + at, want, want_n) == 0)
+                        return 1;
         apart = letters_apart(have, have_n, want, want_n);
         return apart <= (want_n < 5 ? 1U : 2U) ? (int)apart + 1 : -1;
 }

@@ -336,42 +336,30 @@ static int bind_record(const struct store *store, struct sqlite3_stmt *stmt, con
         return r;
 }
 
-static int bind_event(struct sqlite3_stmt *stmt, const struct msg_in *m, int64_t wall)
+/* What one of the smaller rows is made of, in order; tag 0: the time at which the frame came. */
+struct bound {
+        uint8_t tag;
+        bool number, needed;
+};
+static const struct bound event_row[] = {{.tag = 0}, {TAG_NAME, .needed = true}, {.tag = TAG_TEXT}, {.tag = TAG_ID}};
+static const struct bound delivery_row[] = {{TAG_ID, .needed = true}, {TAG_DELIVERY, .needed = true}, {.tag = 0}};
+/* a record of it that is there already, or comes later, says more */
+static const struct bound unanswered_row[] = {
+        {TAG_ID, .needed = true}, {R_WALL, .number = true, .needed = true}, {R_DECLINED, .needed = true}};
+
+static int bind_row(struct sqlite3_stmt *stmt, const struct msg_in *m, int64_t wall, const struct bound *row, size_t n)
 {
-        int r = msg_has(m, TAG_NAME) ? 0 : -EBADMSG;
+        int r = 0;
 
-        if (r == 0)
-                r = db_bind_int(stmt, 1, wall) ? 0 : -ENOMEM;
-        if (r == 0)
-                r = bind_text(stmt, 2, m, TAG_NAME);
-        if (r == 0)
-                r = bind_text(stmt, 3, m, TAG_TEXT);
-        return r < 0 ? r : bind_text(stmt, 4, m, TAG_ID);
-}
-
-static int bind_delivery(struct sqlite3_stmt *stmt, const struct msg_in *m, int64_t wall)
-{
-        int r = msg_has(m, TAG_ID) && msg_has(m, TAG_DELIVERY) ? 0 : -EBADMSG;
-
-        if (r == 0)
-                r = bind_text(stmt, 1, m, TAG_ID);
-        if (r == 0)
-                r = bind_text(stmt, 2, m, TAG_DELIVERY);
-        if (r == 0)
-                r = db_bind_int(stmt, 3, wall) ? 0 : -ENOMEM;
+        for (size_t i = 0; r == 0 && i < n; i++) {
+                if (row[i].needed && !msg_has(m, row[i].tag))
+                        r = -EBADMSG;
+                else if (row[i].tag == 0)
+                        r = db_bind_int(stmt, (int)i + 1, wall) ? 0 : -ENOMEM;
+                else
+                        r = (row[i].number ? bind_number : bind_text)(stmt, (int)i + 1, m, row[i].tag);
+        }
         return r;
-}
-
-/* A record of it that is there already, or comes later, says more. */
-static int bind_unanswered(struct sqlite3_stmt *stmt, const struct msg_in *m)
-{
-        int r = msg_has(m, TAG_ID) && msg_has(m, R_DECLINED) && msg_has(m, R_WALL) ? 0 : -EBADMSG;
-
-        if (r == 0)
-                r = bind_text(stmt, 1, m, TAG_ID);
-        if (r == 0)
-                r = bind_number(stmt, 2, m, R_WALL);
-        return r < 0 ? r : bind_text(stmt, 3, m, R_DECLINED);
 }
 
 /* What was asked about: a name or an id, or of all of a time which. */
@@ -412,11 +400,11 @@ int ledger_store_insert(struct store *store, const struct msg_in *m, int64_t wal
         if (m->type == FRAME_RECORD)
                 r = bind_record(store, stmt = db_query(store->db, Q_INSERT_RECORD, ""), m);
         else if (m->type == FRAME_EVENT)
-                r = bind_event(stmt = db_query(store->db, Q_INSERT_EVENT, ""), m, wall);
+                r = bind_row(stmt = db_query(store->db, Q_INSERT_EVENT, ""), m, wall, event_row, 4);
         else if (m->type == FRAME_DELIVERY)
-                r = bind_delivery(stmt = db_query(store->db, Q_INSERT_DELIVERY, ""), m, wall);
+                r = bind_row(stmt = db_query(store->db, Q_INSERT_DELIVERY, ""), m, wall, delivery_row, 3);
         else if (m->type == FRAME_UNANSWERED)
-                r = bind_unanswered(stmt = db_query(store->db, Q_INSERT_UNANSWERED, ""), m);
+                r = bind_row(stmt = db_query(store->db, Q_INSERT_UNANSWERED, ""), m, wall, unanswered_row, 3);
         else if (m->type == FRAME_QUERY)
                 r = bind_question(store, stmt = db_query(store->db, Q_INSERT_QUESTION, ""), m, wall);
         else

@@ -90,22 +90,21 @@ struct journal_config {
 struct journal;
 /* A disk that refuses is no failure: the journal begins degraded. 0 or -ENOMEM and the like. */
 int ledger_journal_new(struct journal **ret_journal, const struct journal_config *config, struct error *err);
-/* Writes what is pending. */
+/* Writes what is pending, and frees it. */
 struct journal *ledger_journal_free(struct journal *journal);
 /* Takes a copy; written within flush_ms, or with the 100th. Never fails; past JOURNAL_PENDING_MAX the oldest
  * goes and is counted. */
 void ledger_journal_add(struct journal *journal, const struct msg_in *m);
 /* Writes what is pending, so that a search finds it. */
 void ledger_journal_flush(struct journal *journal);
-/* Searches memory, then disk, up to the request's limit. */
-int ledger_journal_records(struct journal *journal, const struct store_search *search, json_t *list, struct error *err);
-int ledger_journal_events(struct journal *journal, const struct store_search *search, json_t *list, struct error *err);
-int ledger_journal_questions(struct journal *journal, const struct store_search *search, json_t *list,
-                             struct error *err);
-int ledger_journal_report(struct journal *journal, const struct store_search *search, json_t *report,
+/* A search of one store, as ledger_store_records and its like. ret: an array or an object that it adds to. */
+typedef int store_search_fn(struct store *store, const struct store_search *search, json_t *ret, struct error *err);
+/* Searches memory, then disk, up to the request's limit: records, events, questions, report. */
+int ledger_journal_search(struct journal *journal, store_search_fn *fn, const struct store_search *search, json_t *ret,
                           struct error *err);
-int ledger_journal_slow(struct journal *journal, const struct store_search *search, json_t *ret, struct error *err);
-int ledger_journal_unusual(struct journal *journal, const struct store_search *search, json_t *ret, struct error *err);
+/* Looks at the disk alone where there is one, else at memory: slow, unusual. */
+int ledger_journal_look(struct journal *journal, store_search_fn *fn, const struct store_search *search, json_t *ret,
+                        struct error *err);
 /* Of disk and memory. */
 int ledger_journal_erase(struct journal *journal, const struct store_search *search, struct error *err);
 int ledger_journal_near(struct journal *journal, const char *letters, int64_t since, size_t limit, json_t *list,

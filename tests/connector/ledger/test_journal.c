@@ -137,7 +137,7 @@ static json_t *find(struct world *w, const struct request *request, const char *
                 search.hashes = hashes;
                 search.names = names = json_dumps(name, JSON_COMPACT);
         }
-        if (ledger_journal_records(w->journal, &search, list, &err) < 0)
+        if (ledger_journal_search(w->journal, ledger_store_records, &search, list, &err) < 0)
                 fail_msg("%s", err.text);
         json_decref(name);
         free(names);
@@ -256,11 +256,11 @@ static void test_events(void **state)
 
         add_event(w, "declined", "A000000000000001");
         add_event(w, "link.up", NULL);
-        assert_int_equal(ledger_journal_events(w->journal, &search, list, &err), 0);
+        assert_int_equal(ledger_journal_search(w->journal, ledger_store_events, &search, list, &err), 0);
         assert_int_equal(json_array_size(list), 1);
         search.id = NULL;
         json_array_clear(list);
-        assert_int_equal(ledger_journal_events(w->journal, &search, list, &err), 0);
+        assert_int_equal(ledger_journal_search(w->journal, ledger_store_events, &search, list, &err), 0);
         assert_int_equal(json_array_size(list), 2);
         json_decref(list);
 }
