@@ -20,6 +20,7 @@
 #include "certs/codec/self-test.h"
 #include "base/core/cleanup.h"
 #include "base/process/harden.h"
+#include "base/process/reloading.h"
 #include "base/core/text.h"
 
 #define FILES_WANTED 65536
@@ -144,10 +145,13 @@ static int check_only(const char *path, struct config *config, const struct buff
 static int reload(const struct config *config, const struct conf_errors *errors)
 {
         const char *main_pid = getenv("MAINPID");
+        char lock[4096], answer[4096];
+        struct error err;
         uint64_t pid;
 
-        if (config)
-                return reload_client(config->state_dir);
+        if (config && files_in_folder(lock, config->state_dir, FILE_LOCK, &err) == 0 &&
+            files_in_folder(answer, config->state_dir, FILE_RELOAD, &err) == 0)
+                return reloading_wait(&(struct reloading){"posternd", config->state_dir, lock, answer});
         (void)fputs(errors->lines.len ? errors->lines.data : "posternd: out of memory\n", stderr);
         if (main_pid && text_parse_u64(main_pid, 2, INT32_MAX, &pid) == 0)
                 (void)kill((pid_t)pid, SIGHUP);

@@ -1,6 +1,6 @@
 /*
  * A reload: first the check, by `posternd --check-config` as a process of its own; only then the drain. What was
- * refused stays told, in `postern status` and in state_dir/reload.json, until a reload succeeds.
+ * refused stays told, in `postern status` and in state_dir/reload, until a reload succeeds.
  *
  * Invariant: the configuration before is kept until every process is ready with the new one; one that does not take it
  * after all brings it back. So no reload ends what runs.
@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -20,7 +19,7 @@
 #include <unistd.h>
 
 #include "base/core/cleanup.h"
-#include "base/core/text.h"
+#include "base/process/reloading.h"
 
 #define CHECK_MS 120000
 #define SAID_MAX 16384
@@ -31,15 +30,11 @@ static void answer(struct supervisor *s)
         struct reload *reload = &s->reloading;
         char path[4096];
         struct error err;
-        json_auto_t *json = json_pack("{s:s, s:I, s:b, s:s}", "boot", s->boot.id, "n", (json_int_t)++reload->n, "ok",
-                                      reload->why[0] == '\0', "why",
-                                      utf8_valid(reload->why, strlen(reload->why)) ? reload->why : "see the log");
-        char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+        int r = files_in_folder(path, s->config->state_dir, FILE_RELOAD, &err);
 
-        if (text && files_in_folder(path, s->config->state_dir, FILE_RELOAD, &err) == 0 &&
-            file_write_atomic(path, text, strlen(text), 0600, &err) < 0)
+        r = r < 0 ? r : reloading_tell(path, s->boot.id, ++reload->n, reload->why, &err);
+        if (r < 0)
                 log_warning("reload.untold", KV_S("why", err.text));
-        free(text);
 }
 
 static void end_check(struct reload *reload)

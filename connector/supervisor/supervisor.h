@@ -26,8 +26,8 @@ struct watch;
 #define CHECK_CONFIG_FD 3 /* `posternd --check-config --config-fd`: the text to check */
 #define FILE_LOCK "lock"  /* of state_dir: held while posternd runs, with its pid in it */
 #define FILE_LAST_RUN                                                                                                  \
-        "last-run.json"           /* the same: {"started", "ended", "why"}, walls; ended 0: it runs, or was killed */
-#define FILE_RELOAD "reload.json" /* the same: how the latest reload ended, {"boot", "n", "ok", "why"} */
+        "last-run.json"      /* the same: {"started", "ended", "why"}, walls; ended 0: it runs, or was killed */
+#define FILE_RELOAD "reload" /* the same: how the latest reload ended */
 
 /* How a check says what it finds. */
 struct files_check {
@@ -173,9 +173,6 @@ void reload_take(struct supervisor *s);
 void reload_ready(struct supervisor *s);
 /* A process ended for a fault in the new configuration: whether the one before comes back. */
 bool reload_back(struct supervisor *s, const struct child *child);
-
-/* reload-client.c: `posternd --reload`; its exit code */
-int reload_client(const char *state_dir);
 
 /* supervisor/check.c: how many faults were told */
 /* As root, that the users are there and fit. */

@@ -1,5 +1,6 @@
 """A postern-gateway beside a Site: its configuration, its process, and how applications ask it."""
 import base64
+import contextlib
 import http.client
 import json
 import os
@@ -56,6 +57,8 @@ class Gateway:
         return done.returncode, done.stdout + done.stderr
 
     def start(self, ready=True):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.ready_file)
         self.daemon = Daemon('postern-gateway', [self.program(), '--config', self.config], self.log, self.site.env)
         wait_for('postern-gateway listens', lambda: self.daemon.check() and os.path.exists(self.ready_file))
         with open(self.ready_file, encoding='ascii') as f:

@@ -18,7 +18,7 @@ WORDS = {
     'certs/base/ipc': 'frame ipc loop msg',
     'certs/base/events': 'events spans',
     'certs/base/metrics': 'metrics',
-    'certs/base/process': 'caps child confine hand harden parent process program',
+    'certs/base/process': 'caps child confine hand harden parent process program reloading',
     'certs/base/scribe': 'scribe scribes sink',
     'certs/base/sqlite': 'db',
     'certs/codec': 'crypto der jose_json json',

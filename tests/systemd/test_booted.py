@@ -387,8 +387,9 @@ class Booted(unittest.TestCase):
                          'Content-Type: application/json')
         self.assertIn('"verdict":"unavailable"', said)
         self.assertIn('"class":"infrastructure"', said)
+        self.m.write('/etc/postern-gateway/gateway.conf', '[gateway]\nlisten = 127.0.0.1:8481\nwithout_guard = allow\n')
         self.assertEqual(self.systemctl('reload', 'postern-gateway', check=False).returncode, 0, self.journal('postern-gateway')[-3000:])
-        self.assertIn(' 200 OK', self.http('GET', '/healthz', '127.0.0.1:8480'))
+        self.assertIn(' 200 OK', self.http('GET', '/healthz', '127.0.0.1:8481'))  # at once
         self.m.write('/etc/postern-gateway/gateway.conf', '[gateway]\nlisten = nowhere\n')
         self.assertNotEqual(self.systemctl('reload', 'postern-gateway', check=False).returncode, 0)
         self.systemctl('stop', 'postern-gateway')

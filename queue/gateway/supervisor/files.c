@@ -14,10 +14,12 @@
 #include "base/core/cleanup.h"
 #include "base/core/log.h"
 #include "base/process/hand.h"
+#include "base/process/reloading.h"
 #include "queue/gateway/supervisor/supervisor.h"
 
 #define PEM_MAX (256 * 1024)
-#define FILE_LOCK "lock" /* of state_dir: held while a gateway runs */
+#define FILE_LOCK "lock"     /* of state_dir: held while a gateway runs, with its pid in it */
+#define FILE_RELOAD "reload" /* the same: how the latest reload ended */
 
 /* What one process gets. */
 struct handing {
@@ -62,6 +64,27 @@ int gateway_lock(struct gateway *g, const struct gateway_config *config, struct 
                                     "another postern-gateway runs with state_dir %s: give each one a folder of its own",
                                     config->state_dir)
                        : r;
+}
+
+void gateway_reload_tell(struct gateway *g, const char *why)
+{
+        char path[PATH_MAX];
+        struct error err;
+        int r = in_state(g->config, FILE_RELOAD, path, &err);
+
+        r = r < 0 ? r : reloading_tell(path, g->boot.id, ++g->reloads, why, &err);
+        if (r < 0)
+                log_warning("reload.untold", KV_S("why", err.text));
+}
+
+int gateway_reload(const struct gateway_config *config)
+{
+        char lock[PATH_MAX], answer[PATH_MAX];
+        struct error err;
+
+        if (in_state(config, FILE_LOCK, lock, &err) < 0 || in_state(config, FILE_RELOAD, answer, &err) < 0)
+                return (void)fprintf(stderr, "%s\n", err.text), 1;
+        return reloading_wait(&(struct reloading){"postern-gateway", config->state_dir, lock, answer});
 }
 
 bool gateway_runs(const struct gateway_config *config)

@@ -16,6 +16,7 @@
 #define EXIT_USAGE 2
 
 static const char usage[] = "usage: postern-gateway [--config PATH] [--check-config]\n"
+                            "       postern-gateway [--config PATH] --reload\n"
                             "       postern-gateway [--config PATH] status [--json]\n"
                             "\n"
                             "Front doors for software that knows nothing of Postern: it asks by HTTP and JSON\n"
@@ -25,6 +26,8 @@ static const char usage[] = "usage: postern-gateway [--config PATH] [--check-con
                             "  --config PATH    file, or folder of *.conf files (default:\n"
                             "                   " GATEWAY_CONFIG_DEFAULT ")\n"
                             "  --check-config   report everything for which a start would fail, and end\n"
+                            "  --reload         make the gateway that runs by this configuration read it anew, and\n"
+                            "                   wait until it goes by it; 1: it was refused\n"
                             "  status           tell how the gateway is that runs by this configuration\n"
                             "  --json           the same for programs\n"
                             "  --version        show the version\n"
@@ -35,15 +38,18 @@ static const char usage[] = "usage: postern-gateway [--config PATH] [--check-con
                             "usage, 78 wrong configuration, or a user or file that is unfit. See\n"
                             "postern-gateway(8) and postern-gateway.conf(5).\n";
 
-enum task { TASK_RUN = 0, TASK_CHECK, TASK_STATUS, TASK_STATUS_JSON };
+enum task { TASK_RUN = 0, TASK_CHECK, TASK_RELOAD, TASK_STATUS, TASK_STATUS_JSON };
 
 /* 0, or 1 where the answer is given already (*ret_code). */
 static int read_arguments(int argc, char **argv, const char **ret_config, enum task *ret_task, int *ret_code)
 {
-        static const struct option options[] = {
-                {"config", required_argument, NULL, 'c'}, {"check-config", no_argument, NULL, 'k'},
-                {"json", no_argument, NULL, 'j'},         {"version", no_argument, NULL, 'v'},
-                {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
+        static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                                {"check-config", no_argument, NULL, 'k'},
+                                                {"json", no_argument, NULL, 'j'},
+                                                {"version", no_argument, NULL, 'v'},
+                                                {"reload", no_argument, NULL, 'r'},
+                                                {"help", no_argument, NULL, 'h'},
+                                                {NULL, 0, NULL, 0}};
         bool json = false;
         int c;
 
@@ -53,6 +59,8 @@ static int read_arguments(int argc, char **argv, const char **ret_config, enum t
                         *ret_config = optarg;
                 else if (c == 'k')
                         *ret_task = TASK_CHECK;
+                else if (c == 'r')
+                        *ret_task = TASK_RELOAD;
                 else if (c == 'j')
                         json = true;
                 else if (c == 'v')
@@ -113,6 +121,8 @@ int main(int argc, char **argv)
                 code = EXIT_CONFIGURATION;
         } else if (task == TASK_CHECK) {
                 code = check_only(path, config, &text);
+        } else if (task == TASK_RELOAD) {
+                code = gateway_reload(config);
         } else if (task != TASK_RUN) {
                 code = gateway_status(config, task == TASK_STATUS_JSON);
         } else {

@@ -1,5 +1,8 @@
 /*
  * The sockets that doors listen on: made by the supervisor, as root perhaps, and kept over reloads.
+ *
+ * Invariant: those of a new configuration listen before anything of the old one is touched, so that an address that
+ * cannot be had refuses the reload; and an address is one socket, whichever door it serves.
  */
 #include <errno.h>
 #include <grp.h>
@@ -79,14 +82,14 @@ static int check_unix(const struct sockaddr_un *address, bool mine, struct error
 }
 
 /* Bound with mode 0660 as the group's that may use it. What was there is removed where it is a socket of nobody. */
-static int bind_unix(int fd, const struct gateway_config *c, const char *path, bool mine, struct error *err)
+static int bind_unix(int fd, const struct gateway_config *c, const char *path, struct error *err)
 {
         struct sockaddr_un address = {.sun_family = AF_UNIX};
         gid_t gid = 0;
         int r = find_group(c, &gid, err);
 
         (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-        r = r < 0 ? r : check_unix(&address, mine, err);
+        r = r < 0 ? r : check_unix(&address, false, err);
         if (r < 0)
                 return r;
         (void)unlink(path);
@@ -150,37 +153,35 @@ static int new_socket(const struct gateway_listen *l, struct error *err)
         return fd < 0 ? error_fail(err, -errno, "listen: %s: %s", l->where, strerror(errno)) : fd;
 }
 
-/* Whether the gateway listens at this path already, if by another door. */
-static bool has_path(const struct gateway *g, const char *path)
+/* As it is told in ready_file. port: that it has. */
+static void name_socket(struct gateway_socket *s, const struct gateway_listen *l, unsigned port)
 {
-        for (size_t i = 0; i < g->n_sockets; i++)
-                if (g->sockets[i].listen.kind == LISTEN_UNIX && strcmp(g->sockets[i].listen.where, path) == 0)
-                        return true;
-        return false;
+        s->listen = *l;
+        s->port = port;
+        if (l->kind == LISTEN_UNIX)
+                (void)snprintf(s->shown, sizeof(s->shown), "%s%s", gateway_listen_prefix(l), l->where);
+        else
+                (void)snprintf(s->shown, sizeof(s->shown), strchr(l->where, ':') ? "%s[%s]:%u" : "%s%s:%u",
+                               gateway_listen_prefix(l), l->where, port);
 }
 
-static int make_socket(struct gateway_socket *ret, const struct gateway *g, const struct gateway_config *c,
-                       const struct gateway_listen *l, struct error *err)
+static int make_socket(struct gateway_socket *ret, const struct gateway_config *c, const struct gateway_listen *l,
+                       struct error *err)
 {
-        const bool local = l->kind == LISTEN_UNIX, six = !local && strchr(l->where, ':');
         struct gateway_listen bound = *l;
         _cleanup_(closep) int fd = new_socket(l, err);
         int r;
 
         if (fd < 0)
                 return fd;
-        r = local ? bind_unix(fd, c, l->where, has_path(g, l->where), err) : bind_tcp(fd, &bound, err);
+        r = l->kind == LISTEN_UNIX ? bind_unix(fd, c, l->where, err) : bind_tcp(fd, &bound, err);
         if (r == 0 && listen(fd, BACKLOG) < 0)
                 r = error_fail(err, -errno, "listen: %s: %s", l->where, strerror(errno));
         if (r < 0)
                 return r;
-        ret->listen = *l;
+        name_socket(ret, l, bound.port);
         ret->fd = steal_fd(&fd);
-        if (local)
-                (void)snprintf(ret->shown, sizeof(ret->shown), "%s%s", gateway_listen_prefix(l), l->where);
-        else
-                (void)snprintf(ret->shown, sizeof(ret->shown), six ? "%s[%s]:%u" : "%s%s:%u", gateway_listen_prefix(l),
-                               l->where, bound.port);
+        ret->shared = false;
         return 0;
 }
 
@@ -191,49 +192,72 @@ static void close_socket(const struct gateway_socket *s)
                 (void)unlink(s->listen.where);
 }
 
-int gateway_listen(struct gateway *g, const struct gateway_config *config, struct error *err)
+/* The socket at that address which nobody has taken over yet, of whichever door; NULL: there is none. */
+static struct gateway_socket *find_socket(struct gateway *g, const struct gateway_listen *l)
 {
-        struct gateway_socket made[GATEWAY_LISTEN_MAX] = {{.fd = -1}};
-        bool kept[GATEWAY_LISTEN_MAX] = {false}, ours[GATEWAY_LISTEN_MAX] = {false};
-        size_t n = 0;
-        int r = 0;
+        for (size_t i = 0; i < g->n_sockets; i++) {
+                const struct gateway_listen *have = &g->sockets[i].listen;
 
-        for (; n < config->n_listen; n++) {
-                const struct gateway_listen *l = &config->listen[n];
-                size_t old = 0;
-
-                while (old < g->n_sockets &&
-                       (kept[old] || l->port != g->sockets[old].listen.port || l->kind != g->sockets[old].listen.kind ||
-                        l->door != g->sockets[old].listen.door || strcmp(l->where, g->sockets[old].listen.where) != 0))
-                        old++;
-                if (old < g->n_sockets) {
-                        kept[old] = true;
-                        made[n] = g->sockets[old];
-                } else if ((r = make_socket(&made[n], g, config, l, err)) == 0) {
-                        ours[n] = true;
-                } else {
-                        break;
-                }
+                if (!g->sockets[i].shared && have->port == l->port &&
+                    (have->kind == LISTEN_UNIX) == (l->kind == LISTEN_UNIX) && strcmp(have->where, l->where) == 0)
+                        return &g->sockets[i];
         }
-        for (size_t i = 0; r == 0 && i < n; i++)
-                if (!ours[i] && made[i].listen.kind == LISTEN_UNIX)
-                        r = regroup(config, made[i].listen.where, err);
-        for (size_t i = 0; r < 0 && i < n; i++)
-                if (ours[i])
-                        close_socket(&made[i]);
-                else if (made[i].listen.kind == LISTEN_UNIX)
-                        (void)regroup(g->config, made[i].listen.where, &(struct error){""});
+        return NULL;
+}
+
+static int share_socket(struct gateway_socket *ret, struct gateway_socket *old, const struct gateway_config *c,
+                        const struct gateway_listen *l, struct error *err)
+{
+        int r = l->kind == LISTEN_UNIX ? regroup(c, l->where, err) : 0;
+
         if (r < 0)
                 return r;
-        for (size_t i = 0; i < g->n_sockets; i++)
-                if (!kept[i])
-                        (void)close(g->sockets[i].fd);
-        memcpy(g->sockets, made, n * sizeof(made[0]));
-        g->n_sockets = n;
+        old->shared = true;
+        *ret = *old;
+        name_socket(ret, l, old->port);
         return 0;
 }
 
-/* What a running gateway of this state_dir has is in use by it, as far as can be told from here. */
+int gateway_listen(struct gateway *g, const struct gateway_config *config, struct error *err)
+{
+        int r = 0;
+
+        for (g->n_next = 0; r == 0 && g->n_next < config->n_listen; g->n_next += r == 0) {
+                const struct gateway_listen *l = &config->listen[g->n_next];
+                struct gateway_socket *next = &g->next_sockets[g->n_next], *old = find_socket(g, l);
+
+                r = old ? share_socket(next, old, config, l, err) : make_socket(next, config, l, err);
+        }
+        if (r < 0)
+                gateway_listen_drop(g);
+        return r;
+}
+
+void gateway_listen_drop(struct gateway *g)
+{
+        for (size_t i = 0; i < g->n_next; i++)
+                if (!g->next_sockets[i].shared)
+                        close_socket(&g->next_sockets[i]);
+                else if (g->next_sockets[i].listen.kind == LISTEN_UNIX)
+                        (void)regroup(g->config, g->next_sockets[i].listen.where, &(struct error){""});
+        for (size_t i = 0; i < g->n_sockets; i++)
+                g->sockets[i].shared = false;
+        g->n_next = 0;
+}
+
+void gateway_listen_take(struct gateway *g)
+{
+        for (size_t i = 0; i < g->n_sockets; i++)
+                if (!g->sockets[i].shared)
+                        close_socket(&g->sockets[i]);
+        memcpy(g->sockets, g->next_sockets, g->n_next * sizeof(g->sockets[0]));
+        g->n_sockets = g->n_next;
+        g->n_next = 0;
+        for (size_t i = 0; i < g->n_sockets; i++)
+                g->sockets[i].shared = false;
+}
+
+/* What a running gateway of this state_dir has is in use by it, as far as can be told from here; a reload finds out. */
 static int check_listen(const struct gateway_config *c, const struct gateway_listen *l, bool runs, struct error *err)
 {
         struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -267,6 +291,7 @@ size_t gateway_listen_check(const struct gateway_config *config)
 
 void gateway_listen_close(struct gateway *g)
 {
+        gateway_listen_drop(g);
         for (size_t i = 0; i < g->n_sockets; i++)
                 close_socket(&g->sockets[i]);
         g->n_sockets = 0;

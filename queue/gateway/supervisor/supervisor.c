@@ -48,6 +48,8 @@ static bool all_are(const struct gateway *g, enum child_state state, bool ready)
         return true;
 }
 
+static void on_reload(void *arg);
+
 static void tell_ready(struct gateway *g)
 {
         struct error err = {""};
@@ -57,6 +59,11 @@ static void tell_ready(struct gateway *g)
         (void)sd_notify(0, "READY=1\nSTATUS=all processes are at work");
         log_info("ready", KV_U("sockets", g->n_sockets));
         g->told_ready = true;
+        if (g->reloading)
+                gateway_reload_tell(g, "");
+        g->reloading = false;
+        if (g->reload_again)
+                on_reload(g);
 }
 
 /* ---- starting ---- */
@@ -115,25 +122,18 @@ static void start_all(struct gateway *g)
 
 static void all_ended(struct gateway *g)
 {
-        struct error err = {""};
-
         if (!g->next_config) {
                 scribes_finish(g->scribes);
                 loop_stop(g->loop, g->exit_code);
                 return;
         }
-        if (gateway_listen(g, g->next_config, &err) < 0) {
-                log_error("reload.refused", KV_S("why", err.text));
-                g->next_config = gateway_config_free(g->next_config);
-                buffer_free(&g->next_text);
-        } else {
-                gateway_config_free(g->config);
-                buffer_free(&g->text);
-                g->config = steal(g->next_config);
-                g->text = g->next_text;
-                g->next_text = BUFFER(CONF_TEXT_MAX);
-                log_open("postern-gateway", g->config->log_level, NULL);
-        }
+        gateway_listen_take(g);
+        gateway_config_free(g->config);
+        buffer_free(&g->text);
+        g->config = steal(g->next_config);
+        g->text = g->next_text;
+        g->next_text = BUFFER(CONF_TEXT_MAX);
+        log_open("postern-gateway", g->config->log_level, NULL);
         start_all(g);
 }
 
@@ -195,6 +195,7 @@ static void on_terminate(void *arg)
         (void)sd_notify(0, "STOPPING=1");
         g->next_config = gateway_config_free(g->next_config);
         buffer_free(&g->next_text);
+        gateway_listen_drop(g);
         if (g->state == GATEWAY_RUNNING) {
                 log_info("stopping", KV_U("drain_ms", g->config->drain_ms));
                 begin_drain(g);
@@ -205,6 +206,23 @@ static void on_terminate(void *arg)
 
 /* ---- reloading: first the check, by --check-config as a program of its own; what is unfit ends nothing that runs ----
  */
+
+/* said: what is wrong, a line each. */
+static void refuse_reload(struct gateway *g, const char *said)
+{
+        const char *why = *said ? said : "the check of the configuration ended without a word";
+
+        for (const char *line = said; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+                char text[LOG_VALUE_MAX + 1];
+
+                (void)snprintf(text, sizeof(text), "%.*s", (int)strcspn(line, "\n"), line);
+                log_error("config.error", KV_S("at", text));
+        }
+        log_error("reload.refused", KV_S("why", why), KV_S("kept", "the configuration that runs"));
+        gateway_reload_tell(g, why);
+        g->next_config = gateway_config_free(g->next_config);
+        buffer_free(&g->next_text);
+}
 
 static int spawn_check(struct gateway *g)
 {
@@ -232,14 +250,13 @@ static void on_reload(void *arg)
         struct gateway *g = arg;
         int r;
 
-        if (g->state != GATEWAY_RUNNING || g->next_config || g->check_pid) {
-                g->check_again = g->check_pid > 0;
+        g->reload_again = g->state != GATEWAY_RUNNING || g->reloading || g->check_pid;
+        if (g->reload_again)
                 return;
-        }
         r = spawn_check(g);
         if (r < 0) {
                 g->check_pid = 0;
-                log_error("reload.refused", KV_S("why", strerror(-r)), KV_S("kept", "the configuration that runs"));
+                refuse_reload(g, strerror(-r));
         } else {
                 loop_timer_in(g->check_timer, CHECK_MS);
         }
@@ -250,32 +267,17 @@ static void on_check_silent(void *arg)
         (void)kill(((struct gateway *)arg)->check_pid, SIGKILL);
 }
 
-/* said: what is wrong, a line each; it is cut up. */
-static void refuse_reload(struct gateway *g, char *said)
-{
-        char *rest = said, *line;
-        const char *why = *said ? said : "the check of the configuration ended without a word";
-
-        while ((line = strsep(&rest, "\n")))
-                if (*line)
-                        log_error("config.error", KV_S("at", line));
-        log_error("reload.refused", KV_S("why", why), KV_S("kept", "the configuration that runs"));
-        g->next_config = gateway_config_free(g->next_config);
-        buffer_free(&g->next_text);
-}
-
 static void take_check(struct gateway *g, int status)
 {
         struct conf_errors errors = CONF_ERRORS;
-        char said[4096], other[] = "another state_dir needs a restart";
-        const bool again = g->check_again;
+        char said[4096];
+        struct error err;
 
         g->check_pid = 0;
-        g->check_again = false;
         loop_timer_stop(g->check_timer);
         if (g->state != GATEWAY_RUNNING)
                 return;
-        if (again) {
+        if (g->reload_again) {
                 on_reload(g);
                 return;
         }
@@ -286,9 +288,13 @@ static void take_check(struct gateway *g, int status)
             gateway_config_load(&g->next_config, g->config_path, &g->next_text, &errors) < 0) {
                 refuse_reload(g, said);
         } else if (strcmp(g->next_config->state_dir, g->config->state_dir) != 0) {
-                refuse_reload(g, other);
+                refuse_reload(g, "another state_dir needs a restart");
+        } else if (gateway_listen(g, g->next_config, &err) < 0) {
+                refuse_reload(g, err.text);
         } else {
                 log_info("reload");
+                (void)sd_notify(0, "RELOADING=1");
+                g->reloading = true;
                 begin_drain(g);
         }
         conf_errors_clear(&errors);
@@ -419,6 +425,7 @@ int gateway_run(struct gateway *g, const char *config_path, struct gateway_confi
                 log_error("start.failed", KV_S("why", err.text));
                 (void)sd_notifyf(0, "STATUS=%s", err.text);
         } else {
+                gateway_listen_take(g);
                 start_all(g);
                 on_watchdog(g);
                 code = loop_run(g->loop);

@@ -21,6 +21,8 @@ enum gateway_state { GATEWAY_RUNNING = 0, GATEWAY_DRAINING, GATEWAY_STOPPING };
 struct gateway_socket {
         struct gateway_listen listen;
         int fd;
+        bool shared;     /* of next_sockets: it is one of sockets as well; of those: it goes on in next_sockets */
+        unsigned port;   /* that it has, where the configuration leaves it open */
         char shown[128]; /* as it is in ready_file */
 };
 
@@ -30,19 +32,20 @@ struct gateway {
         struct gateway_config *config, *next_config;
         struct buffer text, next_text;        /* merged, for the children */
         struct child children[GATEWAY_PARTS]; /* by part; the supervisor's own is not used */
-        struct gateway_socket sockets[GATEWAY_LISTEN_MAX];
-        size_t n_sockets;
+        struct gateway_socket sockets[GATEWAY_LISTEN_MAX], next_sockets[GATEWAY_LISTEN_MAX];
+        size_t n_sockets, n_next; /* next: those of next_config, which listen already */
         enum gateway_state state;
-        bool told_ready;
+        bool told_ready, reloading; /* reloading: from the drain on, until all are ready */
         int exit_code;
         struct loop_timer *drain_timer, *watchdog;
         struct loop_signal *signals[4];
         struct child_boot boot;
-        int lock_fd;     /* of state_dir */
-        bool check;      /* its processes are on trial */
-        pid_t check_pid; /* the check of a reload, under way; 0: none */
-        int check_fd;    /* what it says */
-        bool check_again;
+        int lock_fd;       /* of state_dir */
+        bool check;        /* its processes are on trial */
+        pid_t check_pid;   /* the check of a reload, under way; 0: none */
+        int check_fd;      /* what it says */
+        bool reload_again; /* asked for while one was under way */
+        uint64_t reloads;  /* that were answered */
         struct loop_timer *check_timer;
         struct scribes *scribes; /* where records leave the host; the doors write */
 };
@@ -61,6 +64,10 @@ size_t gateway_files_check(const struct gateway_config *config, size_t ret_found
 int gateway_lock(struct gateway *g, const struct gateway_config *config, struct error *err);
 /* Whether a gateway runs that has this state_dir. */
 bool gateway_runs(const struct gateway_config *config);
+/* For `postern-gateway --reload`: how one ended; why: "" or why it was refused. */
+void gateway_reload_tell(struct gateway *g, const char *why);
+/* `postern-gateway --reload`: its exit code. */
+int gateway_reload(const struct gateway_config *config);
 
 /* ---- check.c ---- */
 /* Tells all that a start would fail for, a line each on stderr: users, files, addresses, and what the processes make of
@@ -68,8 +75,13 @@ bool gateway_runs(const struct gateway_config *config);
 size_t gateway_check(const struct gateway_config *config, const struct buffer *text);
 
 /* ---- listen.c ---- */
-/* Makes what config listens on; what listens already goes on. On failure all is as before. */
+/* Makes what config listens on, into next_sockets: what listens already at an address goes on there, if for another
+ * door. On failure all is as before. */
 int gateway_listen(struct gateway *g, const struct gateway_config *config, struct error *err);
+/* next_sockets take the place of sockets; what is in both stays, and the others of those listen no more. */
+void gateway_listen_take(struct gateway *g);
+/* Or they are given up. */
+void gateway_listen_drop(struct gateway *g);
 /* Tells what cannot be listened on, a line each on stderr; how many. Nothing is made. */
 size_t gateway_listen_check(const struct gateway_config *config);
 void gateway_listen_close(struct gateway *g);

@@ -5,9 +5,7 @@ usage: test_check.py BUILD
 """
 import contextlib
 import os
-import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -18,7 +16,6 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from test_doors import HERE, Gateway, Sandbox  # noqa: E402
 sys.path.insert(0, os.path.join(HERE, '..', '..', 'lab'))
 import lab_certs  # noqa: E402
-from postern_site import wait_for  # noqa: E402
 
 UNFIT = 78
 
@@ -166,14 +163,57 @@ class Check(unittest.TestCase):
         second = subprocess.run([self.gateway.program(), '--config', self.gateway.config], capture_output=True, text=True, env=self.site.env, timeout=60, check=False)
         self.assertEqual((second.returncode, 'another postern-gateway' in second.stderr), (UNFIT, True), second.stderr)
         self.configure(f'certificate = {self.top}/certs/server.pem\nkey = {self.top}/certs/other.key\n', listen=f'127.0.0.1:{port}')
-        os.kill(self.gateway.daemon.pid, signal.SIGHUP)
-
-        def refused():
-            with open(self.gateway.log, encoding='utf-8') as f:
-                return [line for line in f if 'reload.refused' in line]
-        wait_for('the reload is refused', refused)
-        self.assertTrue(re.search('process doors', refused()[0]), refused())
+        code, said = self.reload()
+        self.assertEqual((code, 'process doors' in said), (1, True), said)
         self.assertEqual(self.gateway.sign_in('ok@sandbox.invalid', 'sandbox')['verdict'], 'accepted')
+
+    def reload(self):
+        """postern-gateway --reload: (exit code, what it says)."""
+        done = self.site.run([self.gateway.program(), '--config', self.gateway.config, '--reload'], check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    def speaks(self, path, question):
+        """The first bytes that come back."""
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(60)
+            s.connect(path)
+            s.sendall(question)
+            return s.recv(64)
+
+    def processes(self):
+        pid = self.gateway.daemon.pid
+        with open(f'/proc/{pid}/task/{pid}/children', encoding='ascii') as f:
+            return f.read()
+
+    def test_a_reload(self):
+        """When --reload ends the new sockets serve; one that cannot listen as it is told to is refused, and has touched nothing."""
+        http, whoami = b'GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n', bytes.fromhex('302102010160') + b'\x1c\x02\x01\x03\x04\x00\x80\x15' + b'x' * 21
+        path = self.path('given')
+        self.assertEqual(self.reload()[0], 1)
+        self.configure(listen=f'ldapi:{path}\nlisten = 127.0.0.1:0')
+        self.gateway.start()
+        self.addCleanup(self.gateway.stop)
+        self.assertEqual(self.speaks(path, whoami)[:1], b'\x30')
+        inode = os.stat(path).st_ino
+        with socket.create_server(('127.0.0.1', 0)) as taken:
+            before = self.processes()
+            self.configure(listen=f'unix:{path}\nlisten = 127.0.0.1:{taken.getsockname()[1]}')
+            code, said = self.reload()
+            self.assertEqual((code, 'what runs goes on as it was' in said, 'Address already in use' in said), (1, True, True), said)
+            self.assertEqual(self.processes(), before)
+            port = taken.getsockname()[1]
+        self.assertEqual((os.stat(path).st_ino, self.speaks(path, whoami)[:1]), (inode, b'\x30'))
+        for _ in range(3):
+            self.assertEqual(self.reload(), (0, 'reloaded\n'))
+            with socket.create_connection(('127.0.0.1', port), timeout=60) as s:
+                s.sendall(http)
+                self.assertEqual(s.recv(12), b'HTTP/1.1 200')
+        self.assertEqual((os.stat(path).st_ino, self.speaks(path, http)[:12]), (inode, b'HTTP/1.1 200'))
+        self.configure(listen=f'127.0.0.1:{port}')
+        self.assertEqual(self.reload(), (0, 'reloaded\n'))
+        self.assertFalse(os.path.exists(path))
+        self.configure('rubbish = 1\n')
+        self.assertEqual(self.reload()[0], UNFIT)
 
 
 if __name__ == '__main__':

@@ -109,7 +109,6 @@ class Records(unittest.TestCase):
                     return [r['pseudonym'] for r in map(json.loads, f.read().splitlines()) if r.get('id') == answer['id']]
             told = wait_for('the record', found)[0]
             gateway.stop()
-            os.unlink(gateway.ready_file)
             size.append(os.path.getsize(f'{state}/events-key') if os.path.exists(f'{state}/events-key') else 0)
             return told
         without = pseudonym()
