@@ -85,8 +85,6 @@ static int probe_all(struct service_store *s, struct tally *tally, struct error 
         struct secret *bearer = NULL;
         const struct client_probe_params params = {o.user, o.ip, o.agent, o.app};
         struct client_config config;
-        const char *const *kids;
-        size_t n;
         int r;
 
         r = service_store_complete(s, err);
@@ -106,9 +104,9 @@ static int probe_all(struct service_store *s, struct tally *tally, struct error 
         if (r < 0)
                 return r;
         /* found out once is found out: a connector that lies only sometimes does not come back by itself */
-        n = client_distrusted(client, &kids);
-        for (size_t i = 0; r == 0 && i < n; i++)
-                r = service_store_distrust(s, kids[i]);
+        const struct sealer_view seen = sealer_view(client_sealer(client));
+        for (size_t i = 0; r == 0 && i < seen.n_distrusted; i++)
+                r = service_store_distrust(s, seen.distrusted[i]);
         service_store_saw(s, client);
         return r < 0 ? error_fail(err, r, "out of memory") : service_store_save(s, err);
 }

@@ -187,7 +187,7 @@ static int sign_in(struct service_store *s, const char *bearer, struct sign_in_r
                 return r;
         /* settings are remembered once they have worked: a mistyped pin or relay must not spoil the next call
          */
-        if (!ret->has_verdict && client_roster_seq(client) <= s->roster_seq)
+        if (!ret->has_verdict && sealer_view(client_sealer(client)).roster_seq <= s->roster_seq)
                 return 0;
         service_store_saw(s, client);
         return service_store_save(s, err);

@@ -105,8 +105,10 @@ int service_store_distrust(struct service_store *s, const char *kid)
 
 void service_store_saw(struct service_store *s, const struct client *client)
 {
-        s->roster_seq = client_roster_seq(client);
-        (void)snprintf(s->roster_hash, sizeof(s->roster_hash), "%s", client_roster_hash(client));
+        const struct sealer_view seen = sealer_view(client_sealer(client));
+
+        s->roster_seq = seen.roster_seq;
+        (void)snprintf(s->roster_hash, sizeof(s->roster_hash), "%s", seen.roster_hash);
 }
 
 struct client_config service_store_client(const struct service_store *s, const char *bearer)

@@ -3,7 +3,7 @@
  *
  * It fetches keys and posts requests as it is told. What is sealed, believed and repeated is decided there.
  */
-#include "queue/client/internal.h"
+#include "queue/client/client.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -55,7 +55,7 @@ struct client *client_free(struct client *c)
         return NULL;
 }
 
-struct sealer *client_sealer(struct client *c)
+struct sealer *client_sealer(const struct client *c)
 {
         return c->sealer;
 }
@@ -68,11 +68,6 @@ const char *client_node(const struct client *c)
 size_t client_nodes(const struct client *c)
 {
         return c->n_nodes;
-}
-
-size_t client_distrusted(const struct client *c, const char *const **ret_kids)
-{
-        return sealer_distrusted(c->sealer, ret_kids);
 }
 
 /* Which one comes first is drawn: services spread over the nodes. */
@@ -143,16 +138,6 @@ int client_new(struct client **ret_c, const struct client_config *config, struct
         return 0;
 }
 
-uint64_t client_roster_seq(const struct client *c)
-{
-        return sealer_roster_seq(c->sealer);
-}
-
-const char *client_roster_hash(const struct client *c)
-{
-        return sealer_roster_hash(c->sealer);
-}
-
 /* ---- keys ---- */
 
 static int ask(struct client *c, const struct https_request *request, struct https_response *response,
@@ -213,8 +198,9 @@ void client_next_node(struct client *c)
 static int fetch_there(struct client *c, const char *id, uint32_t timeout_ms, struct https_response *ret_response,
                        struct error *err)
 {
+        const struct sealer_view view = sealer_view(c->sealer);
         /* with a second source the relay's "not modified" does not say that nothing changed */
-        const char *state = c->roster_source ? "" : sealer_state(c->sealer);
+        const char *state = c->roster_source ? "" : view.state;
         char url[512], match[160], header[96];
         const char *headers[] = {NULL, NULL, NULL};
         size_t n = 0;
@@ -229,8 +215,8 @@ static int fetch_there(struct client *c, const char *id, uint32_t timeout_ms, st
         if (snprintf(url, sizeof(url), "%s/v1/tenants/%s/keys%s%s", c->nodes[c->at], c->tenant, *state ? "?since=" : "",
                      state) >= (int)sizeof(url))
                 return error_fail(err, -EINVAL, "the relay's URL is too long");
-        if (sealer_etag(c->sealer)[0] && !c->roster_source) {
-                (void)snprintf(match, sizeof(match), "If-None-Match: %s", sealer_etag(c->sealer));
+        if (view.etag[0] && !c->roster_source) {
+                (void)snprintf(match, sizeof(match), "If-None-Match: %s", view.etag);
                 headers[n++] = match;
         }
         if (id) {
@@ -242,24 +228,14 @@ static int fetch_there(struct client *c, const char *id, uint32_t timeout_ms, st
                 return r;
         if (ret_response->status == 200)
                 return take_keys(c, ret_response, err);
-        if (ret_response->status != 304 || !sealer_directory(c->sealer))
+        if (ret_response->status != 304 || !sealer_view(c->sealer).directory)
                 return 1;
         sealer_keep_keys(c->sealer, now().ms);
         return 0;
 }
 
-/* Whether the keys that came name somebody who is ready: a node that has just started knows nobody yet. */
-static bool somebody_is_ready(const struct client *c)
-{
-        const struct directory *d = sealer_directory(c->sealer);
-
-        for (size_t i = 0; i < d->n; i++)
-                if (d->entries[i].rank >= 0)
-                        return true;
-        return false;
-}
-
-/* The same of each node, until one gives an answer that is worth something; each may take its part of the time. */
+/* The same of each node, until one gives an answer that is worth something; each may take its part of the time. Keys
+ * are worth something where they name somebody who is ready: a node that has just started knows nobody yet. */
 static int fetch(struct client *c, const char *id, uint32_t timeout_ms, struct https_response *ret_response,
                  struct error *err)
 {
@@ -269,9 +245,14 @@ static int fetch(struct client *c, const char *id, uint32_t timeout_ms, struct h
         for (size_t left = c->n_nodes; left > 0; left--) {
                 const uint64_t at = now().ms;
 
+                bool somebody_is_ready = false;
+
                 https_response_clear(ret_response);
                 r = fetch_there(c, id, at < end ? (uint32_t)((end - at) / left) + 1 : 1, ret_response, err);
-                if ((r == 0 && (left == 1 || somebody_is_ready(c))) ||
+                const struct directory *d = sealer_view(c->sealer).directory;
+                for (size_t i = 0; r == 0 && i < d->n; i++)
+                        somebody_is_ready |= d->entries[i].rank >= 0;
+                if ((r == 0 && (left == 1 || somebody_is_ready)) ||
                     (r < 0 ? ret_response->status != 0 : r > 0 && ret_response->status < 500))
                         return r;
                 client_next_node(c);
@@ -305,7 +286,7 @@ int client_directory(struct client *c, const struct directory **ret_d, struct er
                                   result.detail);
         }
         if (r == 0)
-                *ret_d = sealer_directory(c->sealer);
+                *ret_d = sealer_view(c->sealer).directory;
         return r;
 }
 

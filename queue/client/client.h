@@ -19,7 +19,7 @@ struct client_config {
         struct key *service_key;
         uint32_t budget_ms;            /* 0: BUDGET_DEFAULT */
         uint64_t min_seq;              /* the highest roster sequence number seen so far */
-        const char *roster_hash;       /* client_roster_hash of then, or NULL: another text of that number is refused */
+        const char *roster_hash;       /* sealer_view of then, or NULL: another text of that number is refused */
         const char *roster_source;     /* a file, or an https URL: a second source of the roster; or NULL */
         const char *const *distrusted; /* identities (kid) that a probe found out before; copied */
         size_t n_distrusted;
@@ -51,8 +51,9 @@ const char *client_node(const struct client *c);
 /* How many nodes there are, and going on to the next one. */
 size_t client_nodes(const struct client *c);
 void client_next_node(struct client *c);
-uint64_t client_roster_seq(const struct client *c);
-const char *client_roster_hash(const struct client *c); /* of the roster of that number; "": not known */
+/* What it seals with. Its sealer_view tells what the client has seen: the roster, and the identities that a probe found
+ * out. Borrowed. */
+struct sealer *client_sealer(const struct client *c);
 
 /* One connector's answer to a probe. */
 struct client_probe {
@@ -69,10 +70,8 @@ struct client_probe_params {
 /*
  * Asks every connector of the roster, one by one, to sign the canary account in with a password drawn for it, which
  * can't be right. One that says accepted, or that the password was proved, lies or was patched: no sign-in goes there
- * any more (client_distrusted). Nothing but the name tells a connector that it is a probe. Costs the account one
+ * any more (sealer_view). Nothing but the name tells a connector that it is a probe. Costs the account one
  * failure per connector, so it must not lock out. 0; negative when there is no directory or no memory.
  */
 int client_probe(struct client *c, const struct client_probe_params *p, client_probe_fn *fn, void *arg,
                  struct error *err);
-/* The identities that were found out, here and before: kids; borrowed until the next probe. */
-size_t client_distrusted(const struct client *c, const char *const **ret_kids);

@@ -196,14 +196,6 @@ static int take_service_json(struct postern *p, const char *folder)
         return json_read_end(&json, false);
 }
 
-static int take_folder(struct postern *p, const char *folder)
-{
-        int r = take_service_json(p, folder);
-
-        r = r < 0 ? r : set_in_folder(p, KEY_FILE, folder, "service.key");
-        return r < 0 ? r : set_in_folder(p, SEEN_FILE, folder, "roster.seen");
-}
-
 static int take_words(struct postern *p, const char *path)
 {
         struct words *words = NULL;
@@ -228,7 +220,9 @@ int postern_set(struct postern *p, const char *option, const char *value)
                 return error_fail(&p->err, -EINVAL, "%s: options are set before the first sign-in", option);
         if (strcmp(option, "folder") == 0) {
                 pthread_mutex_lock(&lock);
-                r = take_folder(p, value);
+                r = take_service_json(p, value);
+                r = r < 0 ? r : set_in_folder(p, KEY_FILE, value, "service.key");
+                r = r < 0 ? r : set_in_folder(p, SEEN_FILE, value, "roster.seen");
                 pthread_mutex_unlock(&lock);
                 return r;
         }
@@ -277,17 +271,17 @@ static int read_seen(struct postern *p)
 /* What cannot be written is said with the answer that came: it is no reason to refuse it. */
 static void write_seen(struct postern *p)
 {
-        const uint64_t seq = client_roster_seq(p->client);
-        const char *hash = client_roster_hash(p->client);
+        const struct sealer_view seen = sealer_view(client_sealer(p->client));
         char text[96];
 
-        if (!p->set[SEEN_FILE] || (seq == p->seq && strcmp(hash, p->hash) == 0) || !hash[0])
+        if (!p->set[SEEN_FILE] || (seen.roster_seq == p->seq && strcmp(seen.roster_hash, p->hash) == 0) ||
+            !seen.roster_hash[0])
                 return;
-        const int n = snprintf(text, sizeof text, "%llu %s\n", (unsigned long long)seq, hash);
+        const int n = snprintf(text, sizeof text, "%llu %s\n", (unsigned long long)seen.roster_seq, seen.roster_hash);
         if (file_write_atomic(p->set[SEEN_FILE], text, (size_t)n, 0600, &p->err) < 0)
                 return;
-        p->seq = seq;
-        (void)snprintf(p->hash, sizeof p->hash, "%s", hash);
+        p->seq = seen.roster_seq;
+        (void)snprintf(p->hash, sizeof p->hash, "%s", seen.roster_hash);
 }
 
 static int read_secret(struct postern *p)

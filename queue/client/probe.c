@@ -12,7 +12,7 @@
 
 #include "base/core/cleanup.h"
 #include "base/core/text.h"
-#include "queue/client/internal.h"
+#include "queue/client/client.h"
 
 #define PASSWORD_MIN 12 /* of 57 characters each: 70 bits and more */
 #define PASSWORD_MAX 20
@@ -79,7 +79,7 @@ int client_probe(struct client *c, const struct client_probe_params *p, client_p
         /* a copy: the directory may be fetched anew between two of them */
         if (r == 0)
                 r = roster_verify_kind(&roster, d->roster->sandbox, d->roster->text, strlen(d->roster->text),
-                                       sealer_pin(client_sealer(c)), d->roster->tenant, ROSTER_ANY_TIME, 0, err);
+                                       sealer_view(client_sealer(c)).pin, d->roster->tenant, ROSTER_ANY_TIME, 0, err);
         for (size_t i = 0; r == 0 && i < roster->n_connectors; i++)
                 r = probe_one(c, p, &roster->connectors[i], fn, arg, err);
         roster_free(roster);

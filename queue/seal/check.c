@@ -11,31 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The key of this recipient that the verdict names: its identity, or one that its statement certifies and that lives.
- */
-static const struct key *key_named(const struct sign_in_to *to, const char *kid, int64_t now)
-{
-        if (strcmp(key_kid(to->identity), kid) == 0)
-                return to->identity;
-        for (size_t i = 0; i < to->n_sign; i++)
-                if (strcmp(key_kid(to->sign[i].key), kid) == 0 && to->sign[i].nbf <= now + WIRE_SKEW &&
-                    now - WIRE_SKEW < to->sign[i].exp)
-                        return to->sign[i].key;
-        return NULL;
-}
-
-/* The recipient whose key the verdict names. */
-static int signer_of(const struct sign_in *s, const char *kid, int64_t now, size_t *ret_i, const struct key **ret_key,
-                     struct error *err)
-{
-        for (size_t i = 0; i < s->n_to; i++)
-                if ((*ret_key = key_named(&s->to[i], kid, now))) {
-                        *ret_i = i;
-                        return 0;
-                }
-        return error_fail(err, -EKEYREJECTED, "verdict: signed by a key that the request was not sealed to");
-}
-
 static int check_claims(const struct sign_in *s, const char *signer, const struct verdict_claims *v, int64_t now,
                         struct error *err)
 {
@@ -84,8 +59,9 @@ static int check_jws(const struct sign_in *s, const struct buffer *plain, int64_
                      struct error *err)
 {
         _cleanup_(jws_clear) struct jws jws = {0};
+        const struct sign_in_to *signer = s->to;
         const struct key *key = NULL;
-        size_t n = 0, signer = 0;
+        size_t n = 0;
         int r;
 
         if (plain->len != s->padded || jose_unpadded(plain->data, plain->len, &n) < 0)
@@ -93,15 +69,16 @@ static int check_jws(const struct sign_in *s, const struct buffer *plain, int64_
         r = jws_parse(&jws, plain->data, n, JOSE_TYP_VERDICT, false, err);
         if (r < 0)
                 return r;
-        r = signer_of(s, jws.kid, now, &signer, &key, err);
-        if (r < 0)
-                return r;
+        while (signer < s->to + s->n_to &&
+               !(key = directory_signer(signer->identity, signer->sign, signer->n_sign, jws.kid, now)))
+                signer++;
+        if (!key)
+                return error_fail(err, -EKEYREJECTED, "verdict: signed by a key that the request was not sealed to");
         r = jws_verify(&jws, key, err);
-        if (r < 0)
-                return r;
-        r = verdict_claims_decode(ret_v, jws.payload.data, jws.payload.len, err);
         if (r == 0)
-                r = check_claims(s, s->to[signer].id, ret_v, now, err);
+                r = verdict_claims_decode(ret_v, jws.payload.data, jws.payload.len, err);
+        if (r == 0)
+                r = check_claims(s, signer->id, ret_v, now, err);
         return r < 0 ? r : check_user(s, ret_v, err);
 }
 

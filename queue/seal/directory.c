@@ -13,6 +13,7 @@
 #include "base/core/cleanup.h"
 #include "base/core/text.h"
 #include "certs/codec/json.h"
+#include "queue/wire/wire.h"
 
 #define READY_REALMS_MAX 64
 #define GONE_MAX (2 * ROSTER_MEMBERS_MAX)
@@ -30,6 +31,18 @@ struct directory *directory_free(struct directory *d)
         free(d->entries);
         d->roster = roster_free(d->roster);
         free(d);
+        return NULL;
+}
+
+const struct key *directory_signer(const struct key *identity, const struct statement_key *sign, size_t n,
+                                   const char *kid, int64_t now)
+{
+        if (strcmp(key_kid(identity), kid) == 0)
+                return identity;
+        for (size_t i = 0; i < n; i++)
+                if (strcmp(key_kid(sign[i].key), kid) == 0 && sign[i].nbf <= now + WIRE_SKEW &&
+                    now - WIRE_SKEW < sign[i].exp)
+                        return sign[i].key;
         return NULL;
 }
 
@@ -66,23 +79,12 @@ static void take_statement(struct directory *d, const struct roster_member *conn
         }
 }
 
-/* What base has of this text, if it still is what it was verified for: this connector's, and not over. */
-static struct statement *known(const struct directory *base, const struct roster_member *connector, const char *text,
-                               size_t n, int64_t now)
-{
-        const struct directory_entry *e = entry_of(base, key_kid(connector->key));
-
-        if (!e || strlen(e->statement->text) != n || memcmp(e->statement->text, text, n) != 0 ||
-            strcmp(e->statement->iss, connector->id) != 0 || now > e->statement->exp + ROSTER_SKEW)
-                return NULL;
-        return statement_ref(e->statement);
-}
-
 /* 0; 1 where the text is refused; -ENOMEM. */
 static int add_statement(struct directory *d, const char *text, size_t n, const struct directory_rules *rules)
 {
         const struct roster_member *connector;
-        struct statement *s;
+        const struct directory_entry *old;
+        struct statement *s = NULL;
         char kid[KID_LEN + 1];
         int r = 0;
 
@@ -91,7 +93,11 @@ static int add_statement(struct directory *d, const char *text, size_t n, const 
         connector = roster_connector(d->roster, kid);
         if (!connector)
                 return 1;
-        s = known(rules->base, connector, text, n, rules->now);
+        /* what base has of this text is verified, if it still is this connector's, and not over */
+        old = entry_of(rules->base, key_kid(connector->key));
+        if (old && strlen(old->statement->text) == n && memcmp(old->statement->text, text, n) == 0 &&
+            strcmp(old->statement->iss, connector->id) == 0 && rules->now <= old->statement->exp + ROSTER_SKEW)
+                s = statement_ref(old->statement);
         d->n_verified += !s;
         if (!s)
                 r = statement_verify(&s, text, n, connector->key, connector->id, d->roster->tenant, rules->now, NULL);
@@ -192,39 +198,34 @@ static unsigned weight_in(struct json_reader *element)
         return text_parse_u64(text, 1, DIRECTORY_WEIGHT_MAX, &weight) < 0 ? 1 : (unsigned)weight;
 }
 
-/* Copies the realms of one element of the ready list. Elements of unknown connectors say nothing. */
-static void take_ready(struct directory *d, struct json_reader *element, int rank)
-{
-        struct json_reader realms;
-        char kid[KID_LEN + 2] = "";
-
-        if (json_read_kind(element, "kid") == '"')
-                json_read_cut(element, "kid", kid, sizeof(kid));
-        struct directory_entry *e = entry_of(d, kid);
-
-        if (!e || e->rank >= 0 || json_read_kind(element, "realms") != '[' ||
-            !json_read_list(&realms, element, "realms", JSON_REQUIRED, 0, SIZE_MAX) || realms.n > READY_REALMS_MAX)
-                return;
-        e->rank = rank;
-        e->weight = weight_in(element);
-        e->ready = calloc(realms.n + 1, sizeof(*e->ready));
-        if (!e->ready) {
-                json_read_no_memory(element);
-                return;
-        }
-        while (json_read_next(&realms))
-                if (json_read_kind(&realms, NULL) == '"')
-                        json_read_text(&realms, NULL, JSON_OPTIONAL, SIZE_MAX - 1, &e->ready[e->n_ready++]);
-}
-
+/* Copies the realms of the ready list's elements. Those of unknown connectors say nothing. */
 static void rank_entries(struct directory *d, struct json_reader *keys, bool is_change)
 {
-        struct json_reader list, element;
+        struct json_reader list, element, realms;
 
         json_read_list(&list, keys, "ready", is_change ? JSON_OPTIONAL : JSON_REQUIRED, 0, ROSTER_MEMBERS_MAX);
-        while (json_read_next(&list))
-                if (json_read_kind(&list, NULL) == '{' && json_read_object(&element, &list, NULL, JSON_REQUIRED))
-                        take_ready(d, &element, (int)list.at - 1);
+        while (json_read_next(&list)) {
+                char kid[KID_LEN + 2] = "";
+
+                if (json_read_kind(&list, NULL) != '{' || !json_read_object(&element, &list, NULL, JSON_REQUIRED))
+                        continue;
+                if (json_read_kind(&element, "kid") == '"')
+                        json_read_cut(&element, "kid", kid, sizeof(kid));
+                struct directory_entry *e = entry_of(d, kid);
+
+                if (!e || e->rank >= 0 || json_read_kind(&element, "realms") != '[' ||
+                    !json_read_list(&realms, &element, "realms", JSON_REQUIRED, 0, SIZE_MAX) ||
+                    realms.n > READY_REALMS_MAX)
+                        continue;
+                e->rank = (int)list.at - 1;
+                e->weight = weight_in(&element);
+                e->ready = calloc(realms.n + 1, sizeof(*e->ready));
+                if (!e->ready)
+                        json_read_no_memory(&element);
+                while (e->ready && json_read_next(&realms))
+                        if (json_read_kind(&realms, NULL) == '"')
+                                json_read_text(&realms, NULL, JSON_OPTIONAL, SIZE_MAX - 1, &e->ready[e->n_ready++]);
+        }
 }
 
 /* Takes the second source's roster where it is the newer one. */
@@ -250,18 +251,6 @@ static int second_roster(struct directory *d, const struct directory_rules *rule
         roster_free(d->roster);
         d->roster = steal(second);
         return 0;
-}
-
-/* The relay's name of what it shows. It becomes part of a URL: what has another form is none. */
-static void take_state(struct directory *d, struct json_reader *keys)
-{
-        char state[DIRECTORY_STATE_MAX + 2] = "";
-
-        if (json_read_kind(keys, "state") == '"')
-                json_read_cut(keys, "state", state, sizeof(state));
-        const size_t n = strspn(state, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.");
-        if (n > 0 && n <= DIRECTORY_STATE_MAX && !state[n])
-                memcpy(d->state, state, n);
 }
 
 /* 1: the answer tells what changed since base; 0: everything; -EBADMSG. */
@@ -305,6 +294,7 @@ static int fill(struct directory *d, struct json_reader *keys, const struct dire
                 struct error *err)
 {
         int r = json_read_result(keys), is_change = r < 0 ? r : is_change_of(rules->base, keys, err);
+        char state[DIRECTORY_STATE_MAX + 2] = "";
 
         if (is_change < 0)
                 return is_change;
@@ -316,22 +306,19 @@ static int fill(struct directory *d, struct json_reader *keys, const struct dire
                                (unsigned long long)d->roster->seq, (unsigned long long)rules->min_seq);
         if (r < 0)
                 return r;
-        take_state(d, keys);
+        /* the relay's name of what it shows becomes part of a URL: what has another form is none */
+        if (json_read_kind(keys, "state") == '"')
+                json_read_cut(keys, "state", state, sizeof(state));
+        const size_t n = strspn(state, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.");
+        if (n > 0 && n <= DIRECTORY_STATE_MAX && !state[n])
+                memcpy(d->state, state, n);
         add_statements(d, keys, rules, is_change, refused);
         rank_entries(d, keys, is_change);
         return json_read_end(keys, false);
 }
 
-int directory_open(struct directory **ret_d, const char *json, size_t n, const char *pin, const char *tenant,
-                   int64_t now, uint64_t min_seq, size_t *ret_refused, struct error *err)
-{
-        const struct directory_rules rules = {.pin = pin, .tenant = tenant, .now = now, .min_seq = min_seq};
-
-        return directory_open_by(ret_d, json, n, &rules, ret_refused, err);
-}
-
-int directory_open_by(struct directory **ret_d, const char *json, size_t n, const struct directory_rules *rules,
-                      size_t *ret_refused, struct error *err)
+int directory_open(struct directory **ret_d, const char *json, size_t n, const struct directory_rules *rules,
+                   size_t *ret_refused, struct error *err)
 {
         _cleanup_(directory_freep) struct directory *d = calloc(1, sizeof(*d));
         struct json_reader keys;

@@ -25,14 +25,6 @@ struct directory {
                 char **ready; /* realms that the relay calls ready there; owned */
         } * entries;
 };
-/*
- * Verifies the JSON answer: roster against pin, tenant, now and min_seq; each statement against its roster member. A
- * statement that does not verify, or whose key is not in the roster, is left out (count in *ret_refused), never an
- * error; of two statements by one identity the newer counts. The relay's ready list only orders what verified. -EBADMSG
- * or roster_verify's codes.
- */
-int directory_open(struct directory **ret_d, const char *json, size_t n, const char *pin, const char *tenant,
-                   int64_t now, uint64_t min_seq, size_t *ret_refused, struct error *err);
 struct directory_rules {
         bool sandbox; /* only a sandbox's roster counts; otherwise no sandbox's does */
         const char *pin, *tenant;
@@ -51,8 +43,17 @@ struct directory_rules {
          */
         const struct directory *base;
 };
-/* The same by more rules. */
-int directory_open_by(struct directory **ret_d, const char *json, size_t n, const struct directory_rules *rules,
-                      size_t *ret_refused, struct error *err);
+/*
+ * Verifies the JSON answer: roster against rules; each statement against its roster member. A
+ * statement that does not verify, or whose key is not in the roster, is left out (count in *ret_refused), never an
+ * error; of two statements by one identity the newer counts. The relay's ready list only orders what verified. -EBADMSG
+ * or roster_verify's codes.
+ */
+int directory_open(struct directory **ret_d, const char *json, size_t n, const struct directory_rules *rules,
+                   size_t *ret_refused, struct error *err);
+/* The key with which a connector signed a verdict or an answer, by its kid: its identity, or one of the n that its
+ * statement certifies, if that one lives. NULL: none of these. Borrowed. */
+const struct key *directory_signer(const struct key *identity, const struct statement_key *sign, size_t n,
+                                   const char *kid, int64_t now);
 struct directory *directory_free(struct directory *d);
 DEFINE_FREEP(struct directory, directory_free)

@@ -90,19 +90,17 @@ void exchange_read_problem(struct sign_in_result *ret_r, const struct exchange_a
                 set_text(r->retry, sizeof(r->retry), "never");
 }
 
-/* Whether the relay said that nobody started, and that it may be otherwise with fresh keys. */
-static bool may_seal_again(const struct sign_in_result *r)
-{
-        return !r->has_verdict && strcmp(r->started, "no") == 0 &&
-               (strcmp(r->retry, "refresh-keys") == 0 || strcmp(r->retry, "now") == 0 ||
-                strcmp(r->problem, "busy") == 0);
-}
-
 /* The result says how the attempt ended. */
 static void conclude(struct exchange *e, uint64_t now_ms)
 {
+        const struct sign_in_result *r = &e->result;
+        /* the relay said that nobody started, and that it may be otherwise with fresh keys */
+        const bool may_seal_again = !r->has_verdict && strcmp(r->started, "no") == 0 &&
+                                    (strcmp(r->retry, "refresh-keys") == 0 || strcmp(r->retry, "now") == 0 ||
+                                     strcmp(r->problem, "busy") == 0);
+
         sign_in_clear(&e->request);
-        if (!e->again && may_seal_again(&e->result)) {
+        if (!e->again && may_seal_again) {
                 e->again = true;
                 e->step = EXCHANGE_KEYS;
                 return;
@@ -128,7 +126,7 @@ static int attempt(struct exchange *e, struct exchange_now now, struct error *er
 
         sealer_fill(e->sealer, &e->params);
         e->params.now = now.wall;
-        r = sign_in_make(&e->request, sealer_directory(e->sealer), &e->params, &why);
+        r = sign_in_make(&e->request, sealer_view(e->sealer).directory, &e->params, &why);
         if ((r == -ENOENT || (r == 0 && e->request.nobody)) && !e->refreshed) {
                 sign_in_clear(&e->request);
                 e->step = EXCHANGE_KEYS;
@@ -149,29 +147,6 @@ static int attempt(struct exchange *e, struct exchange_now now, struct error *er
                 set_problem(&e->result, "deadline", "no", "later", "the budget ended before the request was sent");
                 conclude(e, now.ms);
         }
-        return 0;
-}
-
-/*
- * The second attempt: where the keys were stale or the relay was going down, anyhow; where those that the first was
- * sealed to did not take it, if the fresh keys name somebody else who would.
- */
-static int attempt_again(struct exchange *e, struct exchange_now now, struct error *err)
-{
-        const bool anyhow = strcmp(e->result.retry, "now") == 0 || strcmp(e->result.problem, "stale-keys") == 0;
-
-        for (size_t i = 0; i < e->n_tried; i++)
-                e->tried_texts[i] = e->tried[i];
-        e->params.tried = e->tried_texts;
-        e->params.n_tried = e->n_tried;
-        /* where the first was never made, this one is it */
-        if (e->n_tried && sign_in_retry_id(e->second_id, e->result.id) == 0)
-                e->params.id = e->second_id;
-        sealer_fill(e->sealer, &e->params);
-        e->params.now = now.wall;
-        if (anyhow || sign_in_names_another(sealer_directory(e->sealer), &e->params))
-                return attempt(e, now, err);
-        conclude(e, now.ms);
         return 0;
 }
 
@@ -229,10 +204,30 @@ void exchange_post(const struct exchange *e, uint64_t now_ms, struct exchange_po
         };
 }
 
+/*
+ * The second attempt: where the keys were stale or the relay was going down, anyhow; where those that the first was
+ * sealed to did not take it, if the fresh keys name somebody else who would.
+ */
 int exchange_keys(struct exchange *e, struct exchange_now now, struct error *err)
 {
+        const bool anyhow = strcmp(e->result.retry, "now") == 0 || strcmp(e->result.problem, "stale-keys") == 0;
+
         e->refreshed = true;
-        return e->again ? attempt_again(e, now, err) : attempt(e, now, err);
+        if (!e->again)
+                return attempt(e, now, err);
+        for (size_t i = 0; i < e->n_tried; i++)
+                e->tried_texts[i] = e->tried[i];
+        e->params.tried = e->tried_texts;
+        e->params.n_tried = e->n_tried;
+        /* where the first was never made, this one is it */
+        if (e->n_tried && sign_in_retry_id(e->second_id, e->result.id) == 0)
+                e->params.id = e->second_id;
+        sealer_fill(e->sealer, &e->params);
+        e->params.now = now.wall;
+        if (anyhow || sign_in_names_another(sealer_view(e->sealer).directory, &e->params))
+                return attempt(e, now, err);
+        conclude(e, now.ms);
+        return 0;
 }
 
 void exchange_keys_failed(struct exchange *e, const struct exchange_answer *answer, struct exchange_now now)
@@ -251,7 +246,7 @@ void exchange_keys_failed(struct exchange *e, const struct exchange_answer *answ
 
 static void take_verdict(struct exchange *e, const struct exchange_answer *answer, int64_t wall)
 {
-        const struct roster *roster = sealer_directory(e->sealer)->roster;
+        const struct roster *roster = sealer_view(e->sealer).directory->roster;
         struct sign_in_result *r = &e->result;
         struct error err = {""};
 

@@ -61,18 +61,6 @@ int asked_make(struct asked *ret_a, const struct directory_entry *to, const char
         return 0;
 }
 
-/* The key that the answer names: the identity, or one that the statement certifies and that lives. */
-static const struct key *signer(const struct asked *a, const char *kid, int64_t now)
-{
-        if (strcmp(key_kid(a->identity), kid) == 0)
-                return a->identity;
-        for (size_t i = 0; i < a->n_sign; i++)
-                if (strcmp(key_kid(a->sign[i].key), kid) == 0 && a->sign[i].nbf <= now + WIRE_SKEW &&
-                    now - WIRE_SKEW < a->sign[i].exp)
-                        return a->sign[i].key;
-        return NULL;
-}
-
 static int check_claims(const struct asked *a, const struct answer_claims *c, int64_t now, struct error *err)
 {
         if (strcmp(c->iss, a->connector_id) != 0 || strcmp(c->tenant, a->tenant) != 0)
@@ -103,7 +91,7 @@ int asked_check(const struct asked *a, const char *jwe, size_t n, int64_t now, s
                 r = jws_parse(&jws, plain.data, len, JOSE_TYP_ANSWER, false, err);
         if (r < 0)
                 return r;
-        key = signer(a, jws.kid, now);
+        key = directory_signer(a->identity, a->sign, a->n_sign, jws.kid, now);
         if (!key)
                 return error_fail(err, -EKEYREJECTED, "answer: not signed by the connector that was asked");
         r = jws_verify(&jws, key, err);

@@ -29,43 +29,26 @@ struct route {
 };
 
 /* Takes name@suffix and DOMAIN\name apart; a backslash decides before an @, as domain controllers have it. */
-static void split_name(struct route *ret_route, const char *name, size_t n)
+static void route_of(struct route *ret_route, const struct roster *roster, const char *name, size_t n)
 {
-        const char *mark;
-        size_t len;
+        const char *backslash, *at;
 
         *ret_route = (struct route){0};
         if (n > WIRE_USERNAME_MAX)
-                return;
+                n = 0;
         typed_trim(&name, &n);
-        mark = n ? memchr(name, '\\', n) : NULL;
-        if (mark) {
+        backslash = n ? memchr(name, '\\', n) : NULL;
+        at = n ? memrchr(name, '@', n) : NULL;
+        if (backslash) {
                 ret_route->by = ROUTE_NETBIOS;
-                len = (size_t)(mark - name);
-                memcpy(ret_route->text, name, len);
-                return;
-        }
-        mark = n ? memrchr(name, '@', n) : NULL;
-        if (!mark)
-                return;
-        ret_route->by = ROUTE_SUFFIX;
-        len = n - (size_t)(mark - name) - 1;
-        memcpy(ret_route->text, mark + 1, len);
-}
-
-static void route_of(struct route *ret_route, const struct roster *roster, const char *name, size_t n)
-{
-        split_name(ret_route, name, n);
-        switch (ret_route->by) {
-        case ROUTE_BARE:
-                ret_route->domain = roster_default_domain(roster);
-                return;
-        case ROUTE_SUFFIX:
-                ret_route->domain = roster_domain_of_suffix(roster, ret_route->text);
-                return;
-        case ROUTE_NETBIOS:
+                memcpy(ret_route->text, name, (size_t)(backslash - name));
                 ret_route->domain = roster_domain_of_netbios(roster, ret_route->text);
-                return;
+        } else if (at) {
+                ret_route->by = ROUTE_SUFFIX;
+                memcpy(ret_route->text, at + 1, n - (size_t)(at - name) - 1);
+                ret_route->domain = roster_domain_of_suffix(roster, ret_route->text);
+        } else {
+                ret_route->domain = roster_default_domain(roster);
         }
 }
 
@@ -77,10 +60,14 @@ static bool listed(char *const *list, size_t n, const char *text)
         return false;
 }
 
-/* The statement says that its connector takes the name. That narrows what the roster lets it do, and no more. */
-static bool announces(const struct statement *s, const struct route *route)
+/* The roster lets the connector speak for the name's domain, and its statement says that it takes the name. That
+ * narrows what the roster allows, and no more. */
+static bool serves(const struct directory_entry *e, const struct route *route)
 {
-        if (!listed(s->realms, s->n_realms, route->domain->name))
+        const struct statement *s = e->statement;
+
+        if (!route->domain || !roster_speaks_for(e->connector, route->domain->name) ||
+            !listed(s->realms, s->n_realms, route->domain->name))
                 return false;
         switch (route->by) {
         case ROUTE_BARE:
@@ -93,21 +80,20 @@ static bool announces(const struct statement *s, const struct route *route)
         return false;
 }
 
-static bool serves(const struct directory_entry *e, const struct route *route)
-{
-        return route->domain && roster_speaks_for(e->connector, route->domain->name) && announces(e->statement, route);
-}
-
 /* The relay calls it ready in the name's domain; where that is nobody's, in any. */
 static bool ready_for(const struct directory_entry *e, const struct route *route)
 {
         return e->rank >= 0 && (route->domain ? listed(e->ready, e->n_ready, route->domain->name) : e->n_ready > 0);
 }
 
+/* The connector is asked for, or nobody is, and its statement is live at the moment of sealing: a cached directory
+ * outlives what it was verified at. */
 static bool wanted(const struct directory_entry *e, const struct sign_in_params *p)
 {
-        return !p->only_connector || strcmp(e->connector->id, p->only_connector) == 0 ||
-               (e->connector->name && strcmp(e->connector->name, p->only_connector) == 0);
+        if (p->only_connector && strcmp(e->connector->id, p->only_connector) != 0 &&
+            (!e->connector->name || strcmp(e->connector->name, p->only_connector) != 0))
+                return false;
+        return e->statement->exp > p->now && statement_key_at(e->statement, p->now);
 }
 
 static bool distrusted(const struct directory_entry *e, const struct sign_in_params *p)
@@ -116,13 +102,6 @@ static bool distrusted(const struct directory_entry *e, const struct sign_in_par
                 if (strcmp(key_kid(e->connector->key), p->distrusted[i]) == 0)
                         return true;
         return false;
-}
-
-/* A cached directory outlives what it was verified at: the statement must be live at the moment of sealing.
- */
-static bool live(const struct directory_entry *e, int64_t now)
-{
-        return e->statement->exp > now && statement_key_at(e->statement, now);
 }
 
 static bool tried(const struct directory_entry *e, const struct sign_in_params *p)
@@ -193,7 +172,7 @@ static void choose_clerk(struct choice *c, const struct directory *d, const stru
                 const bool is_usual = usual && roster_speaks_for(e->connector, usual->name);
                 uint64_t order = order_of(e, &any, p) | (is_usual ? 0 : ORDER_OTHERS);
 
-                if (wanted(e, p) && live(e, p->now) && !distrusted(e, p))
+                if (wanted(e, p) && !distrusted(e, p))
                         choice_add(c, e, order);
         }
         c->n = 1;
@@ -212,7 +191,7 @@ static int choose(struct choice *ret_c, const struct directory *d, const struct 
         for (size_t i = 0; i < d->n; i++) {
                 const struct directory_entry *e = &d->entries[i];
 
-                if (!wanted(e, p) || !live(e, p->now))
+                if (!wanted(e, p))
                         continue;
                 if (distrusted(e, p)) {
                         n_distrusted++;

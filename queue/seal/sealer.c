@@ -80,7 +80,7 @@ int sealer_take_keys(struct sealer *s, const struct sealer_keys *keys, struct er
                                               .n_second = keys->n_second,
                                               .base = s->directory};
         struct directory *d = NULL;
-        int r = directory_open_by(&d, keys->json, keys->n, &rules, NULL, err);
+        int r = directory_open(&d, keys->json, keys->n, &rules, NULL, err);
 
         if (r < 0)
                 return r;
@@ -108,34 +108,16 @@ bool sealer_fresh(const struct sealer *s, uint64_t now_ms)
         return s->directory && now_ms - s->taken_ms < SEALER_KEYS_MAX_AGE_MS;
 }
 
-const char *sealer_state(const struct sealer *s)
+struct sealer_view sealer_view(const struct sealer *s)
 {
-        return s->directory ? s->directory->state : "";
-}
-
-const char *sealer_etag(const struct sealer *s)
-{
-        return s->directory ? s->etag : "";
-}
-
-const struct directory *sealer_directory(const struct sealer *s)
-{
-        return s->directory;
-}
-
-uint64_t sealer_roster_seq(const struct sealer *s)
-{
-        return s->min_seq;
-}
-
-const char *sealer_roster_hash(const struct sealer *s)
-{
-        return s->roster_hash;
-}
-
-const char *sealer_pin(const struct sealer *s)
-{
-        return s->pin;
+        return (struct sealer_view){.directory = s->directory,
+                                    .state = s->directory ? s->directory->state : "",
+                                    .etag = s->directory ? s->etag : "",
+                                    .pin = s->pin,
+                                    .roster_seq = s->min_seq,
+                                    .roster_hash = s->roster_hash,
+                                    .distrusted = (const char *const *)s->distrusted,
+                                    .n_distrusted = s->n_distrusted};
 }
 
 int sealer_distrust(struct sealer *s, const char *kid)
@@ -156,15 +138,10 @@ int sealer_distrust(struct sealer *s, const char *kid)
         return 0;
 }
 
-size_t sealer_distrusted(const struct sealer *s, const char *const **ret_kids)
-{
-        *ret_kids = (const char *const *)s->distrusted;
-        return s->n_distrusted;
-}
-
 void sealer_fill(const struct sealer *s, struct sign_in_params *p)
 {
         p->service_id = p->service_id ? p->service_id : s->service_id;
         p->service_key = p->service_key ? p->service_key : s->service_key;
-        p->n_distrusted = sealer_distrusted(s, &p->distrusted);
+        p->distrusted = (const char *const *)s->distrusted;
+        p->n_distrusted = s->n_distrusted;
 }

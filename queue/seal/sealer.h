@@ -13,7 +13,7 @@ struct sealer_config {
         const char *service_id;
         struct key *service_key;       /* referenced */
         uint64_t min_seq;              /* the highest roster sequence number seen so far */
-        const char *roster_hash;       /* sealer_roster_hash of then, or NULL: another text of that number is refused */
+        const char *roster_hash;       /* sealer_view of then, or NULL: another text of that number is refused */
         const char *const *distrusted; /* identities (kid) that a probe found out before; copied */
         size_t n_distrusted;
 };
@@ -35,30 +35,30 @@ struct sealer_keys {
         int64_t wall;     /* s since the epoch */
         uint64_t now_ms;  /* monotonic */
 };
-/* Verifies them and takes them into use, or keeps what it had and says why: directory_open_by's codes, -EBADE where
+/* Verifies them and takes them into use, or keeps what it had and says why: directory_open's codes, -EBADE where
  * the roster is another text of a number that was seen. */
 int sealer_take_keys(struct sealer *s, const struct sealer_keys *keys, struct error *err);
-/*
- * What the relay calls the keys in use: GET keys?since=STATE answers what changed since, which sealer_take_keys takes
- * as well, and GET keys?since=STATE&wait=30000 as soon as something changes. "": there is none.
- */
-const char *sealer_state(const struct sealer *s);
 /* The relay says that they have not changed. */
 void sealer_keep_keys(struct sealer *s, uint64_t now_ms);
 /* Whether there are keys that are not older than SEALER_KEYS_MAX_AGE_MS. */
 bool sealer_fresh(const struct sealer *s, uint64_t now_ms);
-const char *sealer_etag(const struct sealer *s); /* of the keys in use; "" where there are none or it had none */
-/* NULL before the first keys; borrowed until the next ones. */
-const struct directory *sealer_directory(const struct sealer *s);
-
-uint64_t sealer_roster_seq(const struct sealer *s);
-const char *sealer_roster_hash(const struct sealer *s); /* of the roster of that number; "": not known */
-const char *sealer_pin(const struct sealer *s);         /* borrowed */
+/* What it has and has seen; each is borrowed until the next keys, or the next identity that is distrusted. */
+struct sealer_view {
+        const struct directory *directory; /* in use; NULL before the first keys */
+        /* What the relay calls the keys in use: GET keys?since=STATE answers what changed since, which sealer_take_keys
+         * takes as well, and GET keys?since=STATE&wait=30000 as soon as something changes. "": there is none. */
+        const char *state;
+        const char *etag; /* of the keys in use; "" where there are none or it had none */
+        const char *pin;
+        uint64_t roster_seq;           /* the highest roster sequence number seen so far */
+        const char *roster_hash;       /* of the roster of that number; "": not known */
+        const char *const *distrusted; /* the identities that were found out: kids */
+        size_t n_distrusted;
+};
+struct sealer_view sealer_view(const struct sealer *s);
 
 /* No sign-in goes to this identity any more. 0 or -ENOMEM. */
 int sealer_distrust(struct sealer *s, const char *kid);
-/* The identities that were found out: kids; borrowed until the next is added. */
-size_t sealer_distrusted(const struct sealer *s, const char *const **ret_kids);
 
 /* Completes the parameters with what is the sealer's: its id and key, where none are given, and whom it distrusts. */
 void sealer_fill(const struct sealer *s, struct sign_in_params *p);

@@ -80,20 +80,6 @@ static void read_versions(struct json_reader *r)
                 json_read_fail(r, "v", "is not an array with version 1 in it");
 }
 
-static void read_nodes(struct json_reader *r, struct hello *h)
-{
-        struct json_reader list;
-
-        json_read_list(&list, r, "nodes", JSON_REQUIRED, 0, HELLO_NODES_MAX);
-        while (json_read_next(&list)) {
-                char *url = h->nodes[h->n_nodes++];
-
-                json_read_str(&list, NULL, JSON_REQUIRED, url, sizeof(h->nodes[0]));
-                if (strncmp(url, "https://", 8) != 0)
-                        json_read_fail(&list, NULL, "is no https URL");
-        }
-}
-
 /* How often to report, in ms; absent where nothing is said. */
 static uint32_t read_report(struct json_reader *r, uint32_t absent)
 {
@@ -105,7 +91,7 @@ static uint32_t read_report(struct json_reader *r, uint32_t absent)
 int hello_decode(struct hello *ret_h, const char *json, size_t n, struct error *err)
 {
         struct hello h = {0};
-        struct json_reader r;
+        struct json_reader r, nodes;
         int result;
 
         json_read_begin(&r, json, n, JSON_PLAIN, "hello", err);
@@ -115,7 +101,14 @@ int hello_decode(struct hello *ret_h, const char *json, size_t n, struct error *
         h.now = json_read_int(&r, "now", 0, JSON_TIME_MAX);
         h.heartbeat = (uint32_t)json_read_int(&r, "heartbeat", 1, 60000);
         h.report = read_report(&r, HELLO_REPORT_DEFAULT);
-        read_nodes(&r, &h);
+        json_read_list(&nodes, &r, "nodes", JSON_REQUIRED, 0, HELLO_NODES_MAX);
+        while (json_read_next(&nodes)) {
+                char *url = h.nodes[h.n_nodes++];
+
+                json_read_str(&nodes, NULL, JSON_REQUIRED, url, sizeof(h.nodes[0]));
+                if (strncmp(url, "https://", 8) != 0)
+                        json_read_fail(&nodes, NULL, "is no https URL");
+        }
         h.roster_seq = (uint64_t)json_read_int(&r, "roster_seq", 0, JSON_SEQ_MAX);
         read_reconnect(&r, &h.reconnect_min, &h.reconnect_max);
         result = json_read_end(&r, false);

@@ -16,11 +16,6 @@
 #include "base/core/text.h"
 #include "queue/wire/json.h"
 
-static bool changes_password(const struct request_claims *c)
-{
-        return strcmp(c->op, OP_CHANGE_PASSWORD) == 0;
-}
-
 static void put_client(struct json_writer *w, const struct request_claims *c)
 {
         if (!c->client_ip[0] && !c->client_agent[0] && !c->client_app[0])
@@ -49,7 +44,7 @@ static void put_claims(struct json_writer *w, const struct request_claims *c)
         json_write_close(w, ']');
         json_write_bytes(w, "username", c->username, c->username_len);
         json_write_bytes(w, "password", c->password, c->password_len);
-        if (changes_password(c))
+        if (strcmp(c->op, OP_CHANGE_PASSWORD) == 0)
                 json_write_bytes(w, "new_password", c->new_password, c->new_password_len);
         b64u_encode_to(rk, c->rk, sizeof(c->rk));
         json_write_str(w, "rk", rk);
@@ -163,15 +158,10 @@ int request_claims_decode(struct request_claims *ret_c, const char *json, size_t
         json_read_b64u(&r, "rk", c->rk, sizeof(c->rk));
         read_client(&r, c);
         read_op(&r, c);
-        if (changes_password(c)) /* elsewhere it is an unknown member */
+        if (strcmp(c->op, OP_CHANGE_PASSWORD) == 0) /* elsewhere it is an unknown member */
                 c->new_password_form =
                         read_credential(&r, "new_password", c->new_password, WIRE_PASSWORD_MAX, &c->new_password_len);
         return json_read_end(&r, true);
-}
-
-void request_claims_wipe(struct request_claims *c)
-{
-        wipe(c, sizeof(*c));
 }
 
 void request_hash(const char *jws, size_t n, char ret_hash[KID_LEN + 1])

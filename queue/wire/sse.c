@@ -100,17 +100,10 @@ static int end_line(struct sse *s, const char *piece, size_t n, const struct sin
         return r;
 }
 
-/* How many bytes are in front of the first line feed or carriage return. */
-static size_t line_end(const char *bytes, size_t n)
-{
-        const char *lf = memchr(bytes, '\n', n), *cr = memchr(bytes, '\r', lf ? (size_t)(lf - bytes) : n);
-
-        return cr ? (size_t)(cr - bytes) : lf ? (size_t)(lf - bytes) : n;
-}
-
 static int feed(struct sse *s, const char *bytes, size_t n, const struct sink *sink)
 {
         while (n > 0) {
+                const char *lf, *cr;
                 size_t len;
                 int r;
 
@@ -121,7 +114,9 @@ static int feed(struct sse *s, const char *bytes, size_t n, const struct sink *s
                         continue;
                 }
                 s->after_cr = false;
-                len = line_end(bytes, n);
+                lf = memchr(bytes, '\n', n);
+                cr = memchr(bytes, '\r', lf ? (size_t)(lf - bytes) : n);
+                len = cr ? (size_t)(cr - bytes) : lf ? (size_t)(lf - bytes) : n; /* in front of the first of them */
                 if (len == n) {
                         r = buffer_append(&s->line, bytes, n);
                         return r < 0 ? error_fail(sink->err, r, "stream: a line is too long") : 0;

@@ -30,29 +30,22 @@ static bool one_of(const char *const *words, const char *word)
 
 static const char *const states[] = {"complete", "truncated", "unavailable", NULL};
 
+#define ATTRIBUTE_NAME "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-."
 #define ATTRIBUTE_NAMES_MAX 16
 #define ATTRIBUTE_VALUES_MAX 512
-
-/* Each verdict has classes of its own (PROTOCOL.md 8.1). */
-static bool class_fits(const struct verdict_claims *c)
-{
-        if (strcmp(c->verdict, "accepted") == 0)
-                return strcmp(c->class, "none") == 0;
-        if (strcmp(c->verdict, "unavailable") == 0)
-                return strcmp(c->class, "infrastructure") == 0;
-        return strcmp(c->class, "credentials") == 0 || strcmp(c->class, "policy") == 0;
-}
 
 /* The rules that hold between members. */
 static const char *incoherent(const struct verdict_claims *c)
 {
-        bool accepted = strcmp(c->verdict, "accepted") == 0;
+        const bool accepted = strcmp(c->verdict, "accepted") == 0;
 
         if (accepted && !c->user_id[0])
                 return "user is missing, required with accepted";
         if (accepted && !c->password_proved)
                 return "password_proved is false with accepted";
-        if (!class_fits(c))
+        /* each verdict has classes of its own (PROTOCOL.md 8.1): a refusal has the two others */
+        if (accepted != (strcmp(c->class, "none") == 0) ||
+            (strcmp(c->verdict, "unavailable") == 0) != (strcmp(c->class, "infrastructure") == 0))
                 return "class does not go with verdict";
         if (!accepted && c->user_id[0])
                 return "user without accepted";
@@ -93,21 +86,10 @@ static bool named_before(const struct pairs *p, size_t until, const char *wanted
         return false;
 }
 
-static void put_values(struct json_writer *w, const struct pairs *p, const char *wanted)
-{
-        const char *name, *value;
-
-        json_write_open(w, wanted, '[');
-        for (size_t at = 0; pairs_next(p, &at, &name, &value);)
-                if (strcmp(name, wanted) == 0)
-                        json_write_str(w, NULL, value);
-        json_write_close(w, ']');
-}
-
 /* One array for each name, wherever its values stand: a member named twice would spoil the whole verdict. */
 static void put_attributes(struct json_writer *w, const struct verdict_claims *c)
 {
-        const char *name, *value;
+        const char *name, *other, *value;
         size_t at = 0, begin = 0;
 
         if (!c->attributes_state)
@@ -116,8 +98,13 @@ static void put_attributes(struct json_writer *w, const struct verdict_claims *c
         json_write_str(w, "state", c->attributes_state);
         json_write_open(w, "values", '{');
         while (pairs_next(&c->attributes, &at, &name, &value)) {
-                if (!named_before(&c->attributes, begin, name))
-                        put_values(w, &c->attributes, name);
+                if (!named_before(&c->attributes, begin, name)) {
+                        json_write_open(w, name, '[');
+                        for (size_t i = 0; pairs_next(&c->attributes, &i, &other, &value);)
+                                if (strcmp(other, name) == 0)
+                                        json_write_str(w, NULL, value);
+                        json_write_close(w, ']');
+                }
                 begin = at;
         }
         json_write_close(w, '}');
@@ -198,33 +185,10 @@ static void read_user(struct json_reader *r, struct verdict_claims *c)
         json_read_end(&user, true);
 }
 
-static bool attribute_name(const char *s)
-{
-        size_t n = strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.");
-
-        return n > 0 && n <= PAIRS_NAME_MAX && s[n] == '\0';
-}
-
-static void read_values(struct json_reader *values, struct verdict_claims *c)
-{
-        char name[PAIRS_NAME_MAX + 1], value[PAIRS_BYTES_MAX + 1];
-        struct json_reader list;
-
-        json_read_name(values, name, sizeof(name));
-        if (!attribute_name(name))
-                json_read_fail(values, NULL, "has no name of an attribute");
-        json_read_list(&list, values, NULL, JSON_REQUIRED, 1, ATTRIBUTE_VALUES_MAX);
-        while (json_read_next(&list)) {
-                const size_t n = json_read_bytes(&list, NULL, value, sizeof(value));
-
-                if (n > PAIRS_BYTES_MAX || pairs_add(&c->attributes, name, value, n) < 0)
-                        json_read_fail(&list, NULL, "is malformed or too long");
-        }
-}
-
 static void read_attributes(struct json_reader *r, struct verdict_claims *c)
 {
-        struct json_reader attributes, values;
+        char name[PAIRS_NAME_MAX + 1], value[PAIRS_BYTES_MAX + 1];
+        struct json_reader attributes, values, list;
 
         if (!json_read_object(&attributes, r, "attributes", JSON_OPTIONAL))
                 return;
@@ -232,8 +196,18 @@ static void read_attributes(struct json_reader *r, struct verdict_claims *c)
         json_read_object(&values, &attributes, "values", JSON_REQUIRED);
         if (values.n > ATTRIBUTE_NAMES_MAX)
                 json_read_fail(&attributes, "values", "has more than 16 attributes");
-        while (json_read_next(&values))
-                read_values(&values, c);
+        while (json_read_next(&values)) {
+                json_read_name(&values, name, sizeof(name));
+                if (!*name || name[strspn(name, ATTRIBUTE_NAME)])
+                        json_read_fail(&values, NULL, "has no name of an attribute");
+                json_read_list(&list, &values, NULL, JSON_REQUIRED, 1, ATTRIBUTE_VALUES_MAX);
+                while (json_read_next(&list)) {
+                        const size_t n = json_read_bytes(&list, NULL, value, sizeof(value));
+
+                        if (n > PAIRS_BYTES_MAX || pairs_add(&c->attributes, name, value, n) < 0)
+                                json_read_fail(&list, NULL, "is malformed or too long");
+                }
+        }
         json_read_end(&attributes, true);
 }
 

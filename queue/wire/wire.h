@@ -81,7 +81,6 @@ int request_claims_encode(const struct request_claims *c, struct buffer *out, st
  * at most PADDED_LARGE by the padding rule.
  */
 int request_claims_decode(struct request_claims *ret_c, const char *json, size_t n, struct error *err);
-void request_claims_wipe(struct request_claims *c);
 
 /* ---- verdict claims ---- */
 struct verdict_claims {

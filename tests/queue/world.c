@@ -163,7 +163,10 @@ struct directory *world_open(struct world *w, const char *json)
         struct directory *d = NULL;
         struct error err = {""};
 
-        if (directory_open(&d, json, strlen(json), key_pin(w->tenant), TENANT, NOW, 0, NULL, &err) < 0)
+        if (directory_open(&d, json, strlen(json),
+                           &(const struct directory_rules){
+                                   .pin = key_pin(w->tenant), .tenant = TENANT, .now = NOW, .min_seq = 0},
+                           NULL, &err) < 0)
                 fail_msg("%s", err.text);
         return d;
 }

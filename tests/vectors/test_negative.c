@@ -167,8 +167,12 @@ static void test_statements_in_directory(void **state)
         answer = json_pack("{s:s, s:o, s:[]}", "roster", text_at(roster_file, "jws"), "statements", list, "ready");
         text = json_dumps(answer, JSON_COMPACT);
         json_decref(answer);
-        assert_int_equal(directory_open(&d, text, strlen(text), text_at(with, "pin"), text_at(with, "tenant"),
-                                        int_at(with, "now"), 7, &refused, &err),
+        assert_int_equal(directory_open(&d, text, strlen(text),
+                                        &(const struct directory_rules){.pin = text_at(with, "pin"),
+                                                                        .tenant = text_at(with, "tenant"),
+                                                                        .now = int_at(with, "now"),
+                                                                        .min_seq = 7},
+                                        &refused, &err),
                          0);
         assert_int_equal(refused, added);
         assert_int_equal(d->n, 0);

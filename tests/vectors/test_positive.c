@@ -162,8 +162,12 @@ static void test_keys_answer(void **state)
         struct error err = {""};
 
         (void)state;
-        assert_int_equal(directory_open(&d, answer, strlen(answer), pin, "contoso",
-                                        int_at(at(statements, "with"), "now"), 7, &refused, &err),
+        assert_int_equal(directory_open(&d, answer, strlen(answer),
+                                        &(const struct directory_rules){.pin = pin,
+                                                                        .tenant = "contoso",
+                                                                        .now = int_at(at(statements, "with"), "now"),
+                                                                        .min_seq = 7},
+                                        &refused, &err),
                          0);
         assert_int_equal(refused, 0);
         assert_int_equal(d->n, 2);
@@ -183,10 +187,10 @@ static void test_keys_change(void **state)
         struct error err = {""};
 
         (void)state;
-        assert_int_equal(directory_open_by(&d, change, strlen(change), &rules, NULL, &err), -EBADMSG);
-        assert_int_equal(directory_open_by(&d, answer, strlen(answer), &rules, NULL, &err), 0);
+        assert_int_equal(directory_open(&d, change, strlen(change), &rules, NULL, &err), -EBADMSG);
+        assert_int_equal(directory_open(&d, answer, strlen(answer), &rules, NULL, &err), 0);
         rules.base = d;
-        assert_int_equal(directory_open_by(&later, change, strlen(change), &rules, NULL, &err), 0);
+        assert_int_equal(directory_open(&later, change, strlen(change), &rules, NULL, &err), 0);
         assert_int_equal(later->n, 1);
         assert_string_equal(later->entries[0].statement->text, text_at(at(statements, "signing"), "jws"));
         assert_int_equal(later->entries[0].weight, 16);
@@ -216,7 +220,7 @@ static void test_request_claims(void **state)
         assert_int_equal(padded.len, int_at(request, "padded_length"));
         request_hash(padded.data, padded.len, req);
         assert_string_equal(req, text_at(request, "padded_sha256"));
-        request_claims_wipe(&c);
+        wipe(&c, sizeof(c));
 }
 
 /* Recipient i opens with the key to this JWS, padded. */
@@ -369,7 +373,7 @@ static void test_change(void **state)
         assert_string_equal(req, text_at(change, "req"));
         check_opens(text_at(change, "sealed"), 0, text_at(change, "open_with"), jws);
         assert_int_equal(strlen(text_at(change, "sealed")), SEALED_LEN(PADDED_LARGE, 1));
-        request_claims_wipe(&c);
+        wipe(&c, sizeof(c));
 }
 
 /* The whole intake of a connector, once. */

@@ -61,7 +61,7 @@ static void tell_state(struct seal_process *s, const char *why)
 /* Its own word, signed: the relay cannot say it in a connector's place. */
 static void look_at_guards(struct seal_process *s)
 {
-        const struct directory *d = sealer_directory(s->sealer);
+        const struct directory *d = sealer_view(s->sealer).directory;
 
         s->unguarded[0] = '\0';
         for (size_t i = 0; i < d->n && !s->unguarded[0]; i++)
@@ -76,7 +76,7 @@ static void look_at_guards(struct seal_process *s)
 
 static const char *state_of(const struct seal_process *s)
 {
-        const struct directory *d = sealer_directory(s->sealer);
+        const struct directory *d = sealer_view(s->sealer).directory;
 
         if (!d)
                 return "no keys have come from the relay yet";
@@ -101,8 +101,8 @@ static void ask_for_keys(struct seal_process *s, uint64_t wait_ms)
         s->keys_parts = 0;
         buffer_clear(&s->keys);
         msg_begin(&m, FRAME_WANT_KEYS);
-        if (*sealer_etag(s->sealer))
-                msg_str(&m, TAG_ETAG, sealer_etag(s->sealer));
+        if (*sealer_view(s->sealer).etag)
+                msg_str(&m, TAG_ETAG, sealer_view(s->sealer).etag);
         if (wait_ms)
                 msg_u64(&m, TAG_TIMEOUT, wait_ms);
         sealer_send(s, s->link, &m);
@@ -127,7 +127,7 @@ static void on_keys_timer(void *arg)
 {
         struct seal_process *s = arg;
 
-        if (!s->link || !*sealer_state(s->sealer) || !sealer_fresh(s->sealer, loop_now(s->process.loop))) {
+        if (!s->link || !*sealer_view(s->sealer).state || !sealer_fresh(s->sealer, loop_now(s->process.loop))) {
                 (void)sealer_want_keys(s);
         } else if (!s->fetching && !s->watching) {
                 s->watching = true;
@@ -152,16 +152,16 @@ static void take_part(struct seal_process *s, const struct msg_in *m)
 static void note_roster(struct seal_process *s, uint64_t before)
 {
         char line[ROSTER_LINE_MAX];
-        const uint64_t seq = sealer_roster_seq(s->sealer);
-        const int n = snprintf(line, sizeof(line), "%-20llu %-43s %-43s\n", (unsigned long long)seq,
-                               sealer_roster_hash(s->sealer), s->service.pin);
+        const struct sealer_view seen = sealer_view(s->sealer);
+        const int n = snprintf(line, sizeof(line), "%-20llu %-43s %-43s\n", (unsigned long long)seen.roster_seq,
+                               seen.roster_hash, s->service.pin);
 
-        if (seq == before || s->roster_fd < 0)
+        if (seen.roster_seq == before || s->roster_fd < 0)
                 return;
         if (lseek(s->roster_fd, 0, SEEK_SET) < 0 || write(s->roster_fd, line, (size_t)n) != n)
-                log_error("roster.not_noted", KV_U("seq", seq), KV_S("why", strerror(errno)));
+                log_error("roster.not_noted", KV_U("seq", seen.roster_seq), KV_S("why", strerror(errno)));
         else
-                log_info("roster", KV_U("seq", seq));
+                log_info("roster", KV_U("seq", seen.roster_seq));
 }
 
 static void end_fetch(struct seal_process *s, const struct exchange_answer *failed)
@@ -188,9 +188,9 @@ static void end_fetch(struct seal_process *s, const struct exchange_answer *fail
         } else {
                 again_ms = KEYS_AGAIN_MS;
                 tell_state(s, state_of(s));
-                loop_timer_in(s->keys_timer, *sealer_state(s->sealer) ? KEYS_PAUSE_MS
-                                             : *s->state_why          ? KEYS_AGAIN_MS
-                                                                      : KEYS_EVERY_MS);
+                loop_timer_in(s->keys_timer, *sealer_view(s->sealer).state ? KEYS_PAUSE_MS
+                                             : *s->state_why               ? KEYS_AGAIN_MS
+                                                                           : KEYS_EVERY_MS);
         }
         if (questions_keys(s, n, failed) && !s->fetching)
                 (void)sealer_want_keys(s);
@@ -203,7 +203,7 @@ static void take_keys_end(struct seal_process *s, const struct msg_in *m)
         struct exchange_answer a = {.status = (long)(msg_get_u64(m, TAG_STATUS, 0) & 0xffff),
                                     .code = -(int)(msg_get_u64(m, TAG_CODE, EIO) & 0xffff)};
         const struct exchange_now now = questions_now(s);
-        const uint64_t before = sealer_roster_seq(s->sealer);
+        const uint64_t before = sealer_view(s->sealer).roster_seq;
 
         if (msg_get_u64(m, TAG_TIMEOUT, 0) ? !s->watching : !s->fetching) {
                 buffer_clear(&s->keys); /* of one that was given up meanwhile */
@@ -214,7 +214,7 @@ static void take_keys_end(struct seal_process *s, const struct msg_in *m)
         a.body = a.body ? a.body : "";
         a.content_type = msg_get_str(m, TAG_TYPE, type, sizeof(type)) == 0 ? type : "";
         a.why = msg_get_str(m, TAG_WHY, why, sizeof(why)) == 0 ? why : "";
-        if (a.status == 304 && sealer_directory(s->sealer)) {
+        if (a.status == 304 && sealer_view(s->sealer).directory) {
                 sealer_keep_keys(s->sealer, now.ms);
                 end_fetch(s, NULL);
                 return;

@@ -82,12 +82,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         int r;
 
         if (whole && text) {
-                r = directory_open_by(&base, whole, strlen(whole), &rules, NULL, &err);
+                r = directory_open(&base, whole, strlen(whole), &rules, NULL, &err);
                 must(r == 0 || err.text[0]);
                 if (r == 0)
                         check(base);
                 rules.base = base;
-                r = directory_open_by(&d, text, strlen(text), &rules, NULL, &err);
+                r = directory_open(&d, text, strlen(text), &rules, NULL, &err);
                 must(r == 0 || err.text[0]);
                 base = directory_free(base);
                 if (r == 0)

@@ -358,7 +358,7 @@ static void a_verdict(void **state)
         assert_string_equal(r.problem, "");
         /* what is left of 2000 ms, less the way home */
         assert_true(t->script->budget >= 500 && t->script->budget <= 1800);
-        assert_int_equal(client_roster_seq(t->client), t->w->roster->seq);
+        assert_int_equal(sealer_view(client_sealer(t->client)).roster_seq, t->w->roster->seq);
 }
 
 static void the_directory_is_cached(void **state)
@@ -398,12 +398,11 @@ static void a_canary_finds_a_liar(void **state)
         struct test *t = *state;
         struct probes probes = {0};
         struct error err = {""};
-        const char *const *kids;
         struct seen usual;
 
         assert_true(sign_in_as(t, "canary@corp.example").has_verdict);
         usual = t->script->seen;
-        assert_int_equal(client_distrusted(t->client, &kids), 0);
+        assert_int_equal(sealer_view(client_sealer(t->client)).n_distrusted, 0);
         const struct client_probe_params canary = {"canary@corp.example", NULL, NULL, "portal"};
         assert_int_equal(client_probe(t->client, &canary, on_probe, &probes, &err), 0);
         assert_int_equal(probes.asked, 2);
@@ -419,8 +418,8 @@ static void a_canary_finds_a_liar(void **state)
         assert_string_equal(t->script->seen.app, "portal");
         assert_false(t->script->seen.ip);
         assert_true(t->script->seen.password_len >= 12 && t->script->seen.password_len <= 20);
-        assert_int_equal(client_distrusted(t->client, &kids), 1);
-        assert_string_equal(kids[0], key_kid(t->w->connectors[0].identity));
+        assert_int_equal(sealer_view(client_sealer(t->client)).n_distrusted, 1);
+        assert_string_equal(sealer_view(client_sealer(t->client)).distrusted[0], key_kid(t->w->connectors[0].identity));
         /* its verdicts are believed no more: no request is sealed to it */
         const size_t posts = t->script->n_posts;
         struct sign_in_result r = sign_in(t);

@@ -243,7 +243,11 @@ static void a_connector_of_the_relay_gets_nothing(void **state)
                                key_kid(w->connectors[evil].identity));
                 json = world_keys(w, both, ready);
                 assert_int_equal(
-                        directory_open(&d, json, strlen(json), key_pin(w->tenant), TENANT, NOW, 0, &refused, &err), 0);
+                        directory_open(&d, json, strlen(json),
+                                       &(const struct directory_rules){
+                                               .pin = key_pin(w->tenant), .tenant = TENANT, .now = NOW, .min_seq = 0},
+                                       &refused, &err),
+                        0);
                 assert_int_equal(refused, 1);
                 assert_int_equal(d->n, 1);
                 assert_sealed_to(w, d, "amy@corp.example", "1");
@@ -273,7 +277,11 @@ static void assert_statement(struct world *w, const char *text, bool taken)
 
         (void)snprintf(quoted, sizeof(quoted), "\"%s\"", text);
         json = world_keys(w, quoted, "");
-        assert_int_equal(directory_open(&d, json, strlen(json), key_pin(w->tenant), TENANT, NOW, 0, &refused, &err), 0);
+        assert_int_equal(directory_open(&d, json, strlen(json),
+                                        &(const struct directory_rules){
+                                                .pin = key_pin(w->tenant), .tenant = TENANT, .now = NOW, .min_seq = 0},
+                                        &refused, &err),
+                         0);
         assert_int_equal(refused, taken ? 0 : 1);
         assert_int_equal(d->n, taken ? 1 : 0);
         directory_free(d);
@@ -363,19 +371,37 @@ static void answers_that_are_refused(void **state)
 
         for (size_t i = 0; i < N(cases); i++) {
                 json = replaced(good, cases[i].find, cases[i].with);
-                assert_says(directory_open(&d, json, strlen(json), key_pin(w->tenant), TENANT, NOW, 0, NULL, &err),
-                            cases[i].code, &err, cases[i].says);
+                assert_says(
+                        directory_open(&d, json, strlen(json),
+                                       &(const struct directory_rules){
+                                               .pin = key_pin(w->tenant), .tenant = TENANT, .now = NOW, .min_seq = 0},
+                                       NULL, &err),
+                        cases[i].code, &err, cases[i].says);
                 free(json);
         }
-        assert_int_equal(directory_open(&d, good, strlen(good), key_pin(w->service), TENANT, NOW, 0, NULL, &err),
+        assert_int_equal(directory_open(&d, good, strlen(good),
+                                        &(const struct directory_rules){
+                                                .pin = key_pin(w->service), .tenant = TENANT, .now = NOW, .min_seq = 0},
+                                        NULL, &err),
                          -EKEYREJECTED);
-        assert_int_equal(directory_open(&d, good, strlen(good), key_pin(w->tenant), "other", NOW, 0, NULL, &err),
+        assert_int_equal(directory_open(&d, good, strlen(good),
+                                        &(const struct directory_rules){
+                                                .pin = key_pin(w->tenant), .tenant = "other", .now = NOW, .min_seq = 0},
+                                        NULL, &err),
                          -EXDEV);
-        assert_int_equal(directory_open(&d, good, strlen(good), key_pin(w->tenant), TENANT, NOW + 90000, 0, NULL, &err),
-                         -ETIME);
         assert_int_equal(
-                directory_open(&d, good, strlen(good), key_pin(w->tenant), TENANT, NOW, w->roster->seq + 1, NULL, &err),
-                -ESTALE);
+                directory_open(&d, good, strlen(good),
+                               &(const struct directory_rules){
+                                       .pin = key_pin(w->tenant), .tenant = TENANT, .now = NOW + 90000, .min_seq = 0},
+                               NULL, &err),
+                -ETIME);
+        assert_int_equal(directory_open(&d, good, strlen(good),
+                                        &(const struct directory_rules){.pin = key_pin(w->tenant),
+                                                                        .tenant = TENANT,
+                                                                        .now = NOW,
+                                                                        .min_seq = w->roster->seq + 1},
+                                        NULL, &err),
+                         -ESTALE);
         assert_null(d);
         free(good);
 }
@@ -393,19 +419,22 @@ static void sandboxes(void **state)
         w->roster->sandbox = true;
         assert_int_equal(roster_sign(w->roster, w->tenant, NOW, 86400, &err), 0);
         sandbox = world_all_keys(w, 2);
-        assert_says(directory_open(&d, sandbox, strlen(sandbox), pin, TENANT, NOW, 0, NULL, &err), -EPERM, &err,
-                    "sandbox's");
+        assert_says(
+                directory_open(&d, sandbox, strlen(sandbox),
+                               &(const struct directory_rules){.pin = pin, .tenant = TENANT, .now = NOW, .min_seq = 0},
+                               NULL, &err),
+                -EPERM, &err, "sandbox's");
         struct directory_rules rules = {.pin = pin, .tenant = TENANT, .now = NOW, .second = w->roster->text};
         rules.n_second = strlen(rules.second);
-        assert_says(directory_open_by(&d, real, strlen(real), &rules, NULL, &err), -EPERM, &err, "second source");
+        assert_says(directory_open(&d, real, strlen(real), &rules, NULL, &err), -EPERM, &err, "second source");
         rules.second = NULL;
         rules.sandbox = true;
-        assert_says(directory_open_by(&d, real, strlen(real), &rules, NULL, &err), -EPERM, &err, "not a sandbox's");
+        assert_says(directory_open(&d, real, strlen(real), &rules, NULL, &err), -EPERM, &err, "not a sandbox's");
         rules.second = text;
         rules.n_second = strlen(text);
-        assert_says(directory_open_by(&d, sandbox, strlen(sandbox), &rules, NULL, &err), -EPERM, &err, "second source");
+        assert_says(directory_open(&d, sandbox, strlen(sandbox), &rules, NULL, &err), -EPERM, &err, "second source");
         rules.second = NULL;
-        assert_int_equal(directory_open_by(&d, sandbox, strlen(sandbox), &rules, NULL, &err), 0);
+        assert_int_equal(directory_open(&d, sandbox, strlen(sandbox), &rules, NULL, &err), 0);
         assert_true(d->roster->sandbox);
         directory_free(d);
         free(real);
@@ -428,7 +457,7 @@ static struct directory *change(struct world *w, struct directory *base, const c
         va_start(ap, fmt);
         assert_true(vasprintf(&json, fmt, ap) > 0);
         va_end(ap);
-        if (directory_open_by(&d, json, strlen(json), &rules, NULL, &err) < 0)
+        if (directory_open(&d, json, strlen(json), &rules, NULL, &err) < 0)
                 fail_msg("%s", err.text);
         free(json);
         directory_free(base);
@@ -516,17 +545,17 @@ static void changes_that_are_refused(void **state)
         struct error err = {""};
 
         for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
-                assert_says(directory_open_by(&d, bad[i].json, strlen(bad[i].json), &rules, NULL, &err), -EBADMSG, &err,
+                assert_says(directory_open(&d, bad[i].json, strlen(bad[i].json), &rules, NULL, &err), -EBADMSG, &err,
                             bad[i].says);
         /* nothing to change */
         rules.base = NULL;
-        assert_says(directory_open_by(&d, bad[0].json, strlen(bad[0].json), &rules, NULL, &err), -EBADMSG, &err,
+        assert_says(directory_open(&d, bad[0].json, strlen(bad[0].json), &rules, NULL, &err), -EBADMSG, &err,
                     "not ours");
         /* what is kept is checked for its times: the statements are over, then the roster is */
         const char *none = "{\"state\":\"s 2\",\"since\":\"s1\",\"statements\":[],\"gone\":[]}";
         rules.base = base;
         rules.now = NOW + 3600 + ROSTER_SKEW + 1;
-        assert_int_equal(directory_open_by(&d, none, strlen(none), &rules, NULL, &err), 0);
+        assert_int_equal(directory_open(&d, none, strlen(none), &rules, NULL, &err), 0);
         assert_int_equal(d->n, 0);
         assert_string_equal(d->state, ""); /* a state that does not fit into a URL is none */
         struct sign_in_params p = params(w, "amy@corp.example");
@@ -537,7 +566,7 @@ static void changes_that_are_refused(void **state)
         directory_free(d);
         d = NULL;
         rules.now = p.now;
-        assert_says(directory_open_by(&d, none, strlen(none), &rules, NULL, &err), -ETIME, &err, "expired");
+        assert_says(directory_open(&d, none, strlen(none), &rules, NULL, &err), -ETIME, &err, "expired");
         /* and what there was is as it was */
         assert_sealed_to(w, base, "amy@corp.example", "0123");
         directory_free(base);

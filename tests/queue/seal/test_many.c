@@ -29,7 +29,7 @@ static struct directory *change(struct world *w, struct directory *base, const c
         va_start(ap, fmt);
         assert_true(vasprintf(&json, fmt, ap) > 0);
         va_end(ap);
-        if (directory_open_by(&d, json, strlen(json), &rules, NULL, &err) < 0)
+        if (directory_open(&d, json, strlen(json), &rules, NULL, &err) < 0)
                 fail_msg("%s", err.text);
         free(json);
         directory_free(base);
@@ -126,7 +126,7 @@ static void a_refresh_verifies_what_is_new(void **state)
         struct directory *d = NULL;
 
         many_write(m, &json);
-        assert_int_equal(directory_open_by(&d, json.data, json.len, &rules, NULL, &err), 0);
+        assert_int_equal(directory_open(&d, json.data, json.len, &rules, NULL, &err), 0);
         assert_int_equal(d->n, MANY);
         assert_int_equal(d->n_verified, 1 + MANY);
         d = change(w, d, "%s", json.data); /* everything, again */

@@ -108,7 +108,7 @@ static void each_recipient_opens_the_same(void **state)
                 assert_int_equal(c.n_to, 3);
                 assert_true(names(&c, key_kid(x->w->connectors[i].identity))); /* in an order that is drawn */
                 assert_int_equal(c.iat, NOW);
-                request_claims_wipe(&c);
+                wipe(&c, sizeof(c));
         }
 }
 
