@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "certs/keys/key-uri.h"
+#include "base/events/keys.h"
 
 static const struct conf_word guard_modes[] = {
         {"observe", GUARD_OBSERVE}, {"on", GUARD_ON}, {"off", GUARD_OFF}, {NULL, 0}};
@@ -147,22 +148,10 @@ static const struct conf_key connector_keys[] = {
                  "shown, and a search for the name or the SID finds it all the same."},
         {C("ledger_rows", ledger_rows), .type = CONF_NUMBER, .min = 100, .max = 100000000, .initial = "1000000",
          .help = "Sign-ins that the ledger keeps at most; the oldest go first."},
-        {C("events_file", events_file), .max = 256, .check = conf_check_path, .range = "an absolute path",
-         .otherwise = "none is written",
-         .help = "File to which every record (sign-ins, events, and what administrators and the helpdesk asked for) is "
-                 "appended as a line of JSON, for a SIEM: postern-events(7). A file that was moved away is made anew "
-                 "within seconds, so logrotate needs no signal. The unit lets posternd write in /var/log/postern."},
-        {C("events_socket", events_socket), .max = 107, .check = conf_check_path,
-         .range = "the path of a UNIX datagram socket", .otherwise = "none is sent",
-         .help = "Socket to which the same records go as messages of RFC 5424 with structured data; rsyslog's imuxsock "
-                 "and syslog-ng's unix-dgram listen on such. postern-events(7) has what to write into rsyslog's "
-                 "configuration."},
-        {C("traces_file", traces_file), .max = 256, .check = conf_check_path, .range = "an absolute path",
-         .otherwise = "none is written",
-         .help = "File to which the spans of each sign-in are appended as lines of OTLP/JSON, for an OpenTelemetry "
-                 "collector: from the arrival at this connector to the verdict, and the part at the domain controller. "
-                 "They continue the trace that came with the request (traceparent), and hold no name of a user; "
-                 "postern-events(7) tells of them. What is moved away is made anew, as with events_file."},
+        EVENTS_KEYS(C, "sign-ins, events, and what administrators and the helpdesk asked for",
+                    "The unit lets posternd write in /var/log/postern.",
+                    ": from the arrival at this connector to the verdict, and the part at the domain controller, which "
+                    "continue the trace that came with the request (traceparent)"),
         {C("events_names", events_names), .type = CONF_WORD, .words = event_names, .initial = "pseudonyms",
          .help = "How names of users stand in what events_file and events_socket get. pseudonyms: keyed hashes, the "
                  "same "

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/core/text.h"
+#include "base/events/keys.h"
 #include "certs/http/http-way.h"
 #include "queue/gateway/dn.h"
 #include "queue/gateway/service.h"
@@ -246,18 +247,9 @@ static const struct conf_key keys[] = {
                  "process's time zone."},
         {KEY("helpdesk", helpdesk), .max = 200, .range = "at most 200 bytes", .otherwise = "as the catalogue says",
          .help = "Whom users may contact, as it stands in the sentences: the IT service desk (phone 4711)."},
-        {KEY("events_file", events_file), PATH, .otherwise = "none is written",
-         .help = "File to which every record (sign-ins, limits, who was refused) is appended as a line of JSON, for a "
-                 "SIEM: postern-events(7). A file that was moved away is made anew within a second, so logrotate needs "
-                 "no signal. The unit lets the gateway write in /var/log/postern-gateway."},
-        {KEY("events_socket", events_socket), .max = 107, .check = conf_check_path,
-         .range = "the path of a UNIX datagram socket", .otherwise = "none is sent",
-         .help = "Socket to which the same records go as messages of RFC 5424, as of rsyslog's imuxsock; "
-                 "postern-events(7) has what to write into rsyslog's configuration."},
-        {KEY("traces_file", traces_file), PATH, .otherwise = "none is written",
-         .help = "File to which a span of each sign-in is appended as a line of OTLP/JSON, for an OpenTelemetry "
-                 "collector. It continues the application's trace (traceparent), and relay and connector continue it: "
-                 "postern-events(7). No name of a user is in it."},
+        EVENTS_KEYS(KEY, "sign-ins, limits, who was refused",
+                    "The unit lets the gateway write in /var/log/postern-gateway.",
+                    ": they continue the application's trace (traceparent), and relay and connector continue them"),
         {KEY("events_names", events_clear), .type = CONF_WORD, .words = event_names, .initial = "pseudonyms",
          .help = "How names of users stand in what events_file and events_socket get. pseudonyms: a keyed hash, the "
                  "same for the same name at this gateway, by a key in state_dir. clear: as typed, where the answer "

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/core/text.h"
+#include "base/events/keys.h"
 
 /* ADDRESS:PORT into a struct relay_listen. */
 static int item_listen(struct conf *conf, void *slot, const char *item, struct error *err)
@@ -113,21 +114,9 @@ static const struct conf_key keys[] = {
         {KEY("metrics_group", metrics_group), .max = 32, .check = conf_check_user, .range = "a group other than root",
          .otherwise = "the group of who starts the relay",
          .help = "Group whose members may connect to `metrics_socket`."},
-        {KEY("events_file", events_file), PATH, .otherwise = "none is written",
-         .help = "File to which every record (sign-ins as they ended here, events, what administrators did) is "
-                 "appended "
-                 "as a line of JSON, for a SIEM: postern-events(7). It must be writable by `user`. A file that was "
-                 "moved "
-                 "away is made anew within a second, so logrotate needs no signal. The unit lets the relay write in "
-                 "/var/log/postern-relay."},
-        {KEY("events_socket", events_socket), .max = 107, .check = conf_check_path,
-         .range = "the path of a UNIX datagram socket", .otherwise = "none is sent",
-         .help = "Socket to which the same records go as messages of RFC 5424, as of rsyslog's imuxsock; "
-                 "postern-events(7) has what to write into rsyslog's configuration."},
-        {KEY("traces_file", traces_file), PATH, .otherwise = "none is written",
-         .help = "File to which the spans of each sign-in are appended as a line of OTLP/JSON, for an OpenTelemetry "
-                 "collector. They continue the caller's trace (traceparent), and the connector continues them: "
-                 "postern-events(7)."},
+        EVENTS_KEYS(KEY, "sign-ins as they ended here, events, what administrators did",
+                    "It must be writable by `user`. The unit lets the relay write in /var/log/postern-relay.",
+                    ": they continue the caller's trace (traceparent), and the connector continues them"),
         {KEY("log_level", log_level), .type = CONF_WORD, .words = conf_log_levels, .initial = "info",
          .help = "Least severe lines that are logged. No level shows a name, a secret or anything sealed."},
         {KEY("certificate_days", certificate_days), .type = CONF_NUMBER, .min = 1, .max = 30, .initial = "30",

@@ -370,7 +370,8 @@ static void test_rows_are_whole(void **state)
                 }
 }
 
-int main(void)
+/* With an argument: writes what is made from the tables (sample or man), for the files that tests compare. */
+int main(int argc, char **argv)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_every_fixture),
@@ -386,5 +387,9 @@ int main(void)
                 cmocka_unit_test(test_rows_are_whole),
         };
 
+        if (argc > 1) {
+                (strcmp(argv[1], "sample") == 0 ? config_write_sample : config_write_man)(stdout);
+                return 0;
+        }
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
