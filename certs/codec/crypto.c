@@ -16,6 +16,7 @@
 #include <openssl/param_build.h>
 #include <string.h>
 
+#include "base/core/bytes.h"
 #include "base/core/cleanup.h"
 #include "base/core/secret.h"
 
@@ -190,8 +191,9 @@ int crypto_ecdh(uint8_t z[32], EVP_PKEY *own, EVP_PKEY *peer)
 
 static int update_u32(EVP_MD_CTX *ctx, uint32_t v)
 {
-        const uint8_t be[4] = {(uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8), (uint8_t)v};
+        uint8_t be[4];
 
+        bytes_put_be32(be, v);
         return EVP_DigestUpdate(ctx, be, sizeof(be));
 }
 

@@ -137,7 +137,7 @@ static bool check_escape(struct check *c, bool nul_ok)
         }
         unit = left < 6 ? 0x10000 : hex4(c->at + 2);
         if (unit > 0xffff)
-                return fail(c, "an escape has not four hexadecimal digits");
+                return fail(c, "an escape lacks its four hexadecimal digits");
         if (is_low(unit) ||
             (is_high(unit) && (left < 12 || c->at[6] != '\\' || c->at[7] != 'u' || !is_low(hex4(c->at + 8)))))
                 return fail(c, "a surrogate has no other half");

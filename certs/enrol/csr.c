@@ -200,7 +200,8 @@ int csr_cert_info(const char *pem, size_t n, int64_t *ret_not_after, char *out_c
         if (ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) != 1)
                 return fail(err, -EBADMSG, "certificate: its notAfter is malformed");
         if (common_name(cert, out_cn, cap) < 0)
-                return error_fail(err, -EBADMSG, "certificate: has not one CN of at most %zu bytes", cap - 1);
+                return error_fail(err, -EBADMSG, "certificate: does not have exactly one CN of at most %zu bytes",
+                                  cap - 1);
         *ret_not_after = timegm(&tm);
         return 0;
 }

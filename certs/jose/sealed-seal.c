@@ -74,23 +74,11 @@ static int append_shared(const uint8_t cek[CEK_LEN], const struct buffer *plain,
         return r < 0 ? r : buffer_printf(out, ".%s\n", tag_b64);
 }
 
-static int build(struct key *const *to, size_t n, const struct buffer *plain, struct buffer *text)
-{
-        uint8_t cek[CEK_LEN];
-        int r = RAND_priv_bytes(cek, sizeof(cek)) == 1 ? 0 : -EIO;
-
-        if (r == 0)
-                r = append_shared(cek, plain, text);
-        for (size_t i = 0; r == 0 && i < n; i++)
-                r = append_line(to[i], cek, text);
-        wipe(cek, sizeof(cek));
-        return r;
-}
-
 int sealed_seal(struct key *const *to, size_t n, const struct buffer *plain, struct buffer *out, struct error *err)
 {
         _cleanup_(buffer_free) struct buffer text = BUFFER(SEALED_MAX);
         bool fine = n >= 1 && n <= SEALED_RECIPIENTS_MAX;
+        uint8_t cek[CEK_LEN];
         int r;
 
         for (size_t i = 0; fine && i < n; i++)
@@ -100,7 +88,13 @@ int sealed_seal(struct key *const *to, size_t n, const struct buffer *plain, str
                 return error_fail(err, -EINVAL, WHAT ": is sealed to 1 to %d different keys", SEALED_RECIPIENTS_MAX);
         if (!padded_len_valid(plain->len))
                 return error_fail(err, -EINVAL, WHAT ": its plaintext has %d or %d bytes", PADDED_SMALL, PADDED_LARGE);
-        if ((r = build(to, n, plain, &text)) == 0)
+        r = RAND_priv_bytes(cek, sizeof(cek)) == 1 ? 0 : -EIO;
+        if (r == 0)
+                r = append_shared(cek, plain, &text);
+        for (size_t i = 0; r == 0 && i < n; i++)
+                r = append_line(to[i], cek, &text);
+        wipe(cek, sizeof(cek));
+        if (r == 0)
                 r = buffer_append(out, text.data, text.len);
         return r < 0 ? error_fail(err, r, WHAT ": cannot be sealed: %s", strerror(-r)) : 0;
 }

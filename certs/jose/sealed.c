@@ -83,7 +83,8 @@ int sealed_read(struct sealed *ret_s, const char *text, size_t n, struct error *
 
         if (measure(&s, n) < 0)
                 return error_fail(err, -EBADMSG,
-                                  WHAT ": has not the length of 1 to %d recipients and a plaintext of %d or %d bytes",
+                                  WHAT
+                                  ": its length is not that of 1 to %d recipients and a plaintext of %d or %d bytes",
                                   SEALED_RECIPIENTS_MAX, PADDED_SMALL, PADDED_LARGE);
         if (memcmp(text, SEALED_PROTECTED ".", head + 1) != 0)
                 return error_fail(err, -EBADMSG, WHAT ": does not begin with the one protected header");

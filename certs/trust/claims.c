@@ -19,7 +19,7 @@ void claims_times(struct json_reader *r, struct claim_times *times)
         times->exp = json_read_int(r, "exp", 0, JOSE_INT_MAX);
         if (times->exp > times->iat && times->exp - times->iat <= times->life_max)
                 return;
-        (void)snprintf(why, sizeof(why), "is not 1 to %lld s behind iat", (long long)times->life_max);
+        (void)snprintf(why, sizeof(why), "is not 1 to %lld s after iat", (long long)times->life_max);
         json_read_fail(r, "exp", why);
 }
 

@@ -14,7 +14,7 @@ struct claim_times {
         int64_t skew;
 };
 
-/* Reads iat and exp: exp behind iat, at most life_max. */
+/* Reads iat and exp: exp after iat, at most life_max. */
 void claims_times(struct json_reader *r, struct claim_times *times);
 /* -ETIME when exp has passed or iat lies ahead, by more than the skew. */
 int claims_current(const struct claim_times *times, const char *what, int64_t now, struct error *err);

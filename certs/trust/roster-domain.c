@@ -83,7 +83,7 @@ static int check_form(const struct roster_domain *d, struct error *err)
 {
         if (!d->name || !dns_name_valid(d->name))
                 return error_fail(err, -EINVAL,
-                                  WHAT ": %.64s is no domain's name, which is a DNS name with a dot in small letters",
+                                  WHAT ": %.64s is not a domain's name: that is a DNS name with a dot, in lower case",
                                   d->name ? d->name : "");
         if (d->n_suffixes > ROSTER_NAMES_MAX || d->n_netbios > ROSTER_NAMES_MAX)
                 return error_fail(err, -EINVAL, WHAT ": domain %s has more than %d suffixes or NetBIOS names", d->name,
@@ -91,15 +91,16 @@ static int check_form(const struct roster_domain *d, struct error *err)
         for (size_t i = 0; i < d->n_suffixes; i++)
                 if (!roster_word_valid(d->suffixes[i], SUFFIX_MAX) ||
                     strpbrk(d->suffixes[i], "ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
-                        return error_fail(err, -EINVAL, WHAT ": domain %s: %.64s is no suffix in small letters",
+                        return error_fail(err, -EINVAL, WHAT ": domain %s: %.64s is not a suffix in lower case",
                                           d->name, d->suffixes[i]);
         for (size_t i = 0; i < d->n_netbios; i++)
                 if (!roster_word_valid(d->netbios[i], NETBIOS_MAX))
-                        return error_fail(err, -EINVAL, WHAT ": domain %s: %.64s is no NetBIOS name", d->name,
+                        return error_fail(err, -EINVAL, WHAT ": domain %s: %.64s is not a NetBIOS name", d->name,
                                           d->netbios[i]);
         if (d->sid[0] && !sid_is_domain(d->sid))
                 return error_fail(err, -EINVAL,
-                                  WHAT ": domain %s: %s is no domain's SID, which is " SID_DOMAIN_PREFIX "A-B-C",
+                                  WHAT ": domain %s: %s is not a domain's SID, which has the form " SID_DOMAIN_PREFIX
+                                       "A-B-C",
                                   d->name, d->sid);
         return 0;
 }
@@ -112,7 +113,9 @@ int roster_domains_check(const struct roster_domain *domains, size_t n, struct e
 
         if (r == 0 && n > ROSTER_DOMAINS_MAX)
                 r = error_fail(err, -EINVAL, WHAT ": has more than %d domains", ROSTER_DOMAINS_MAX);
-        for (const struct roster_domain *d = domains; r == 0 && d < domains + n; d++) {
+        for (size_t k = 0; r == 0 && k < n; k++) {
+                const struct roster_domain *d = &domains[k];
+
                 r = check_form(d, err);
                 if (r == 0)
                         r = once(seen, 'u', d->name, d->name, err);

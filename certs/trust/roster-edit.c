@@ -454,7 +454,7 @@ int roster_sign(struct roster *roster, const struct key *tenant_key, int64_t now
                 return error_fail(err, -EINVAL, WHAT ": lives 1 s to %d days", ROSTER_LIFE_MAX / 86400);
         for (size_t i = 0; i < roster->n_people; i++)
                 if (roster->people[i].exp > now + ROSTER_PERSON_LIFE_MAX)
-                        return error_fail(err, -EINVAL, WHAT ": %s may do so for %d days at most",
+                        return error_fail(err, -EINVAL, WHAT ": the powers of %s last %d days at most",
                                           roster->people[i].name, ROSTER_PERSON_LIFE_MAX / 86400);
         r = write_payload(roster, &times, roster->seq + 1, &payload);
         if (r == -EMSGSIZE)

@@ -88,7 +88,7 @@ static int check_signable(const struct statement *s, int64_t now, int64_t life, 
         if (!names_valid(s->realms, s->n_realms) || !names_valid(s->suffixes, s->n_suffixes) ||
             !names_valid(s->netbios, s->n_netbios))
                 return error_fail(err, -EINVAL,
-                                  WHAT ": a realm, suffix or NetBIOS name is no name, or there are over %d",
+                                  WHAT ": a realm, suffix or NetBIOS name is malformed, or there are more than %d",
                                   STATEMENT_NAMES_MAX);
         if (s->n_sign > STATEMENT_SIGN_MAX)
                 return error_fail(err, -EINVAL, WHAT ": has at most %d signing keys", STATEMENT_SIGN_MAX);
@@ -203,10 +203,10 @@ static void read_keys(struct statement *s, struct json_reader *r, bool sign)
                 k->exp = json_read_int(&object, "exp", 0, JOSE_INT_MAX);
                 json_read_end(&object, true);
                 if (k->exp <= k->nbf)
-                        json_read_fail(&object, "exp", "is not behind nbf");
+                        json_read_fail(&object, "exp", "is not after nbf");
                 check_use(&object, s, k);
                 if (sign && (k->exp > s->exp || k->exp - k->nbf > STATEMENT_LIFE_MAX))
-                        json_read_fail(&object, "exp", "is behind the statement's, or over two hours behind nbf");
+                        json_read_fail(&object, "exp", "is after the statement's, or more than two hours after nbf");
         }
 }
 

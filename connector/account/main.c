@@ -183,7 +183,7 @@ static int shut(const struct config *config, struct error *err)
                                             .paths = paths,
                                             .n_paths = sizeof(paths) / sizeof(paths[0])};
         struct confined confined;
-        int r = harden_become(config->user_account, err);
+        int r = harden_become(config->user_account, HARDEN_NO_GROUPS, err);
 
         if (r == 0)
                 r = harden_process(err);
@@ -196,7 +196,7 @@ static int open_dns(struct lookup *l, const struct config *config, struct error 
         int r = loop_new(&l->loop);
 
         if (r == 0)
-                r = dns_new_absolute(&l->dns, l->loop, err);
+                r = dns_new(&l->dns, l->loop, DNS_ABSOLUTE, err);
         if (r == 0 && config->validate.dns_servers)
                 r = dns_set_servers(l->dns, config->validate.dns_servers);
         for (size_t i = 0; r == 0 && i < config->validate.n_domains; i++)

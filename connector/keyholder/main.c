@@ -183,7 +183,7 @@ static int become(int argc, char **argv, struct error *err)
         int r = harden_process(err);
 
         if (r == 0)
-                r = harden_become_grouped(user, err);
+                r = harden_become(user, HARDEN_OWN_GROUPS, err);
         if (r < 0)
                 return r;
         if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent)

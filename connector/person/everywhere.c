@@ -263,7 +263,7 @@ static int open_loop(struct everywhere *e, struct error *err)
 
         if (r < 0)
                 return error_fail(err, r, "no event loop: %s", strerror(-r));
-        r = dns_new(&e->dns, e->loop, err);
+        r = dns_new(&e->dns, e->loop, DNS_SEARCHED, err);
         r = r < 0 ? r : https_new(&e->https, &config, err);
         return r < 0 ? r : https_on_loop(e->https, e->loop, e->dns, err);
 }

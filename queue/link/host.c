@@ -44,7 +44,7 @@ int link_host_new(struct link_host **ret_host, struct loop *loop, const char *ca
                 return error_fail(err, -ENOMEM, "link: no memory");
         host->cas = BUFFER(CAS_MAX);
         host->proxy_cas = BUFFER(2 * CAS_MAX);
-        r = dns_new(&host->dns, loop, err);
+        r = dns_new(&host->dns, loop, DNS_SEARCHED, err);
         if (r == 0)
                 r = http_way_proxy(&way, proxy, err);
         if (r == 0 && given && (r = buffer_append_str(&host->cas, given)) < 0)

@@ -196,7 +196,7 @@ void relay_check(const struct relay_config *config, struct relay_faults *faults)
         if (config->metrics_group && !getgrnam(config->metrics_group))
                 relay_faults_add(faults, "socket_unusable", "metrics_group: there is no group %s",
                                  config->metrics_group);
-        int r = harden_become(config->user, &err);
+        int r = harden_become(config->user, HARDEN_NO_GROUPS, &err);
         if (r < 0) { /* what only that user can tell is not known */
                 relay_faults_add(faults, "user_unknown", "user: %s", err.text);
                 return;

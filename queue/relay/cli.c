@@ -485,7 +485,8 @@ int relay_cli_run(const struct relay_cli *cli, int argc, char **argv)
                 if (strcmp(words[i].name, argv[0]) != 0)
                         continue;
                 /* As the relay's user, so that the relay can read the files. */
-                if (harden_become(cli->config->user, &err) < 0 || store_open(&store, cli->config->state_dir, &err) < 0)
+                if (harden_become(cli->config->user, HARDEN_NO_GROUPS, &err) < 0 ||
+                    store_open(&store, cli->config->state_dir, &err) < 0)
                         return relay_cli_complain(argv[0], err.text);
                 const bool alone = words[i].run == run_ca ||
                                    (words[i].run == run_store && argc > 1 && strcmp(argv[1], "backup") == 0);

@@ -311,7 +311,7 @@ int relay_start(struct relay *relay, struct error *err)
         if (r == 0)
                 r = metering_new(&relay->metering, relay, err);
         if (r == 0)
-                r = harden_become(relay->config->user, err);
+                r = harden_become(relay->config->user, HARDEN_NO_GROUPS, err);
         if (r == 0 && geteuid() == 0)
                 log_warning("runs_as_root", KV_S("why", "no `user` is configured; name one without powers"));
         if (r == 0)

@@ -221,7 +221,7 @@ int krb_armor_new(struct krb_armor **ret, struct krb *krb, struct krb_domain *do
                 krb_armor_free(a);
                 return error_fail(err, code ? -EINVAL : -ENOMEM, "domain %s: armor_principal %s: %s", domain->name,
                                   domain->armor_principal,
-                                  code ? "it is no principal without a realm" : "out of memory");
+                                  code ? "it is not a principal without a realm" : "out of memory");
         }
         loop_timer_in(a->timer, 0);
         *ret = a;

@@ -123,17 +123,6 @@ static struct krb_batch_job *next_alone(struct krb_batch *b)
                        : NULL;
 }
 
-/* Some running job that is through, or NULL. */
-static struct krb_batch_job *next_done(struct krb_batch *b)
-{
-        struct krb_batch_job *job;
-
-        TAILQ_FOREACH (job, &b->running, link)
-                if (job->left == 0)
-                        return job;
-        return NULL;
-}
-
 static void again(struct krb_batch *b)
 {
         if (!TAILQ_EMPTY(&b->waiting) || !TAILQ_EMPTY(&b->running))
@@ -145,9 +134,12 @@ static void again(struct krb_batch *b)
 static void on_turn(void *arg)
 {
         struct krb_batch *b = arg;
-        struct krb_batch_job *job = next_done(b);
+        struct krb_batch_job *job;
         uint8_t key[KRB_BATCH_KEY_MAX];
 
+        TAILQ_FOREACH (job, &b->running, link)
+                if (job->left == 0) /* it is through */
+                        break;
         if (job) {
                 read_key(b, job, key);
         } else if (!b->lanes_next && (job = next_alone(b))) {

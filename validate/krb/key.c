@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/core/bytes.h"
 #include "validate/krb/batch.h"
 
 #define SHA2_NAME_LEN 27 /* of both kinds, the NUL included */
@@ -108,8 +109,7 @@ static bool iterations_of(uint32_t *ret, const struct krb_etype_entry *entry)
         }
         if (entry->params_len != 4)
                 return false;
-        count = (uint32_t)entry->params[0] << 24 | (uint32_t)entry->params[1] << 16 | (uint32_t)entry->params[2] << 8 |
-                entry->params[3];
+        count = bytes_be32(entry->params);
         if (count < KRB_ITERATIONS_MIN || count > KRB_ITERATIONS_MAX)
                 return false;
         *ret = count;

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/core/bytes.h"
 #include "base/core/text.h"
 #include "validate/types/outcome-table.h"
 
@@ -22,22 +23,6 @@
 #define POLICY_COMPLEX 1
 #define CODE_SOFT_ERROR 4
 
-static void put16(uint8_t *out, size_t value)
-{
-        out[0] = (uint8_t)(value >> 8);
-        out[1] = (uint8_t)value;
-}
-
-static size_t get16(const uint8_t *in)
-{
-        return (size_t)in[0] << 8 | in[1];
-}
-
-static uint32_t get32(const uint8_t *in)
-{
-        return (uint32_t)in[0] << 24 | (uint32_t)in[1] << 16 | (uint32_t)in[2] << 8 | in[3];
-}
-
 int kpasswd_frame(struct buffer *out, const void *ap_req, size_t ap_req_n, const void *priv, size_t priv_n)
 {
         size_t n = HEADER + ap_req_n + priv_n;
@@ -46,9 +31,9 @@ int kpasswd_frame(struct buffer *out, const void *ap_req, size_t ap_req_n, const
 
         if (ap_req_n > UINT16_MAX || n > UINT16_MAX)
                 return -EMSGSIZE;
-        put16(header, n);
-        put16(header + 2, VERSION_CHANGE);
-        put16(header + 4, ap_req_n);
+        bytes_put_be16(header, (uint16_t)n);
+        bytes_put_be16(header + 2, VERSION_CHANGE);
+        bytes_put_be16(header + 4, (uint16_t)ap_req_n);
         r = buffer_append(out, header, sizeof header);
         if (r == 0)
                 r = buffer_append(out, ap_req, ap_req_n);
@@ -60,10 +45,10 @@ int kpasswd_parse(struct kpasswd_reply *ret_reply, const uint8_t *bytes, size_t 
         struct kpasswd_reply reply = {0};
         size_t ap_rep_n;
 
-        if (n < HEADER || get16(bytes) != n ||
-            (get16(bytes + 2) != VERSION_CHANGE && get16(bytes + 2) != VERSION_MICROSOFT))
+        if (n < HEADER || bytes_be16(bytes) != n ||
+            (bytes_be16(bytes + 2) != VERSION_CHANGE && bytes_be16(bytes + 2) != VERSION_MICROSOFT))
                 return -EBADMSG;
-        ap_rep_n = get16(bytes + 4);
+        ap_rep_n = bytes_be16(bytes + 4);
         if (ap_rep_n >= n - HEADER)
                 return -EBADMSG;
         if (ap_rep_n > 0)
@@ -79,8 +64,8 @@ int kpasswd_parse(struct kpasswd_reply *ret_reply, const uint8_t *bytes, size_t 
  * case, digits, signs and other letters; the user's name, which they must not hold either, isn't looked at. */
 static enum reason from_policy(const uint8_t *policy, const char *password)
 {
-        uint32_t least = get32(policy + 2), history = get32(policy + 6), properties = get32(policy + 10);
-        bool has_age = get32(policy + 22) != 0 || get32(policy + 26) != 0;
+        uint32_t least = bytes_be32(policy + 2), history = bytes_be32(policy + 6), properties = bytes_be32(policy + 10);
+        bool has_age = bytes_be32(policy + 22) != 0 || bytes_be32(policy + 26) != 0;
         unsigned kinds = 0, characters = 0;
 
         for (const char *s = password; *s; s++) {
@@ -110,7 +95,7 @@ static enum reason from_text(const char *text, size_t n)
 
 void kpasswd_outcome(struct outcome *out, const uint8_t *answer, size_t n, const struct secret *new_password)
 {
-        int32_t code = n >= 2 ? (int32_t)get16(answer) : -1;
+        int32_t code = n >= 2 ? (int32_t)bytes_be16(answer) : -1;
         const struct outcome_code *row = outcome_code_find(outcome_kpasswd_codes, outcome_kpasswd_codes_n, code);
         const uint8_t *rest = n >= 2 ? answer + 2 : NULL;
 

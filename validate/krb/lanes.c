@@ -8,6 +8,7 @@
 #include <nettle/sha1.h>
 #include <string.h>
 
+#include "base/core/bytes.h"
 #include "validate/krb/lanes-run.h"
 
 #define SETS_MAX 3
@@ -31,17 +32,6 @@ const struct krb_lane_set *krb_lane_sets(size_t *ret_n)
         return all;
 }
 
-static uint32_t be32(const uint8_t *p)
-{
-        return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
-static void put_be32(uint8_t *p, uint32_t v)
-{
-        for (int i = 0; i < 4; i++)
-                p[i] = (uint8_t)(v >> (24 - 8 * i));
-}
-
 void krb_lane_load(struct krb_lanes *lanes, unsigned lane, const struct secret *password, const uint8_t *salt,
                    size_t salt_len, uint32_t block)
 {
@@ -50,7 +40,7 @@ void krb_lane_load(struct krb_lanes *lanes, unsigned lane, const struct secret *
         uint8_t number[4], first[SHA1_DIGEST_SIZE];
 
         hmac_sha1_set_key(&hmac, secret_len(password), text);
-        put_be32(number, block);
+        bytes_put_be32(number, block);
         for (int i = 0; i < 5; i++) {
                 lanes->inner[i][lane] = hmac.inner.state[i];
                 lanes->outer[i][lane] = hmac.outer.state[i];
@@ -59,7 +49,7 @@ void krb_lane_load(struct krb_lanes *lanes, unsigned lane, const struct secret *
         hmac_sha1_update(&hmac, sizeof number, number);
         hmac_sha1_digest(&hmac, sizeof first, first);
         for (int i = 0; i < 5; i++)
-                lanes->u[i][lane] = lanes->t[i][lane] = be32(first + 4 * i);
+                lanes->u[i][lane] = lanes->t[i][lane] = bytes_be32(first + 4 * i);
         wipe(&hmac, sizeof hmac);
         wipe(first, sizeof first);
 }
@@ -75,7 +65,7 @@ __attribute__((noinline)) void krb_lanes_wipe_stack(void)
 void krb_lane_read(const struct krb_lanes *lanes, unsigned lane, uint8_t out[KRB_LANE_BLOCK])
 {
         for (int i = 0; i < 5; i++)
-                put_be32(out + 4 * i, lanes->t[i][lane]);
+                bytes_put_be32(out + 4 * i, lanes->t[i][lane]);
 }
 
 void krb_lane_clear(struct krb_lanes *lanes, unsigned lane)

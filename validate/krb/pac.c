@@ -12,20 +12,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/core/bytes.h"
 #include "base/core/text.h"
 
 #define SUBAUTHS_MAX 15
 #define GROUPS_MAX 8192 /* in LOGON_INFO; AD stops at 1015 */
-
-static uint16_t le16(const uint8_t *p)
-{
-        return (uint16_t)(p[0] | p[1] << 8);
-}
-
-static uint32_t le32(const uint8_t *p)
-{
-        return (uint32_t)le16(p) | (uint32_t)le16(p + 2) << 16;
-}
 
 /* UTF-16LE -> UTF-8. Text that does not fit gives "". -EBADMSG on odd length, NUL, control characters, lone
  * surrogates. */
@@ -36,10 +27,10 @@ static int utf16_text(char *out, size_t cap, const uint8_t *bytes, size_t n)
         if (n % 2)
                 return -EBADMSG;
         for (size_t i = 0; i < n; i += 2) {
-                uint32_t c = le16(bytes + i);
+                uint32_t c = bytes_le16(bytes + i);
 
-                if (c >= 0xd800 && c < 0xdc00 && i + 4 <= n && (le16(bytes + i + 2) & 0xfc00) == 0xdc00) {
-                        c = 0x10000 + ((c & 0x3ff) << 10) + (le16(bytes + i + 2) & 0x3ff);
+                if (c >= 0xd800 && c < 0xdc00 && i + 4 <= n && (bytes_le16(bytes + i + 2) & 0xfc00) == 0xdc00) {
+                        c = 0x10000 + ((c & 0x3ff) << 10) + (bytes_le16(bytes + i + 2) & 0x3ff);
                         i += 2;
                 }
                 if (c < 0x20 || c == 0x7f || (c >= 0xd800 && c < 0xe000))
@@ -57,7 +48,7 @@ static int utf16_text(char *out, size_t cap, const uint8_t *bytes, size_t n)
 /* Finds the part that {length u16, offset u16} at bytes + at describes. */
 static bool flat_part(const uint8_t *bytes, size_t n, size_t at, const uint8_t **ret, size_t *ret_n)
 {
-        size_t length = le16(bytes + at), offset = le16(bytes + at + 2);
+        size_t length = bytes_le16(bytes + at), offset = bytes_le16(bytes + at + 2);
 
         if (offset > n || length > n - offset)
                 return false;
@@ -74,7 +65,7 @@ int krb_pac_upn_dns_info(struct identity *out, const uint8_t *bytes, size_t n)
 
         if (n < 12 || !flat_part(bytes, n, 0, &part, &part_n) || utf16_text(upn, sizeof upn, part, part_n) < 0)
                 return -EBADMSG;
-        if (!(le32(bytes + 8) & 2)) {
+        if (!(bytes_le32(bytes + 8) & 2)) {
                 memcpy(out->upn, upn, sizeof upn);
                 return -ENOENT;
         }
@@ -110,7 +101,7 @@ static const uint8_t *ndr_take(struct ndr *r, size_t count, size_t align)
 
 static uint32_t ndr_u32(struct ndr *r)
 {
-        return le32(ndr_take(r, 4, 4));
+        return bytes_le32(ndr_take(r, 4, 4));
 }
 
 /* RPC_UNICODE_STRING's fixed part: true when a text follows among the deferred ones. */
@@ -146,8 +137,8 @@ static void ndr_logon_fixed(struct ndr *r, struct logon_info *l)
                 l->strings[i] = ndr_string_header(r);
         (void)ndr_take(r, 4, 4);  /* two counters */
         ids = ndr_take(r, 12, 4); /* UserId, PrimaryGroupId, GroupCount */
-        l->user_id = le32(ids);
-        l->group_count = r->ok ? le32(ids + 8) : 0;
+        l->user_id = bytes_le32(ids);
+        l->group_count = r->ok ? bytes_le32(ids + 8) : 0;
         l->groups = ndr_u32(r) != 0;
         (void)ndr_take(r, 20, 4); /* UserFlags, UserSessionKey */
         l->server = ndr_string_header(r);

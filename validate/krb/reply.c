@@ -429,7 +429,7 @@ void krb_on_reply(void *arg, int failure, const uint8_t *reply, size_t n)
         kind = krb_message_kind(reply, n);
         a->granted = kind == KRB_MESSAGE_AS_REP;
         if (kind == KRB_MESSAGE_BAD)
-                krb_finish_reason(a, REASON_DC_PROTOCOL, "the KDC's reply is no Kerberos message");
+                krb_finish_reason(a, REASON_DC_PROTOCOL, "the KDC's reply is not a Kerberos message");
         else if (!a->password)
                 probe_done(a, reply, n);
         else if (a->armored)

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/core/bytes.h"
+
 #define READ_CHUNK 4096
 
 struct krb_wire {
@@ -35,7 +37,7 @@ int krb_frame_parse(const struct buffer *in, const uint8_t **ret_reply, size_t *
 
         if (in->len < 4)
                 return 1;
-        n = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+        n = bytes_be32(p);
         if (n == 0 || n > KRB_REPLY_MAX)
                 return -EBADMSG;
         if (in->len - 4 < n)

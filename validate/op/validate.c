@@ -85,9 +85,9 @@ static int fill(struct validate *v, const struct validate_config *config, struct
             domain_sids_new(&v->sids, v->config->domains, v->config->n_domains) < 0 ||
             loop_timer_new(&v->ready_timer, v->loop, NULL, on_ready_timer, v) < 0 || guard_new(&v->guard, &guard) < 0)
                 return error_fail(err, -ENOMEM, "validation: out of memory");
-        r = dns_new_absolute(&v->tools.dns, v->loop, err);
+        r = dns_new(&v->tools.dns, v->loop, DNS_ABSOLUTE, err);
         if (r == 0 && config->dns_servers && dns_set_servers(v->tools.dns, config->dns_servers) < 0)
-                r = error_fail(err, -EINVAL, "dns_servers: '%s' is no list of ADDRESS or ADDRESS:PORT",
+                r = error_fail(err, -EINVAL, "dns_servers: '%s' is not a list of ADDRESS or ADDRESS:PORT",
                                config->dns_servers);
         for (size_t i = 0; r == 0 && i < v->config->n_domains; i++)
                 r = domain_start(v, i, err);

@@ -7,6 +7,7 @@
  */
 #include "validate/types/edata.h"
 
+#include "base/core/bytes.h"
 #include "certs/codec/der.h"
 
 #define EXT_ERROR_TYPE 3 /* KERB_ERR_TYPE_EXTENDED, and the padata type that carries it */
@@ -34,8 +35,7 @@ static bool ext_error(const struct der *value, uint32_t *ret_status)
 
         if (value->n != EXT_ERROR_SIZE)
                 return false;
-        status = (uint32_t)value->p[0] | (uint32_t)value->p[1] << 8 | (uint32_t)value->p[2] << 16 |
-                 (uint32_t)value->p[3] << 24;
+        status = bytes_le32(value->p);
         if ((status & SEVERITY_ERROR) != SEVERITY_ERROR)
                 return false;
         *ret_status = status;

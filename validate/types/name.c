@@ -203,7 +203,7 @@ static const char *netbios_fault(const char *s, size_t n, const char *slash)
                 return "there is nothing behind the backslash";
         if (slash[1] == ' ' || (domain_n > 0 && slash[-1] == ' '))
                 return "there is a blank beside the backslash";
-        return typed_domain(s, domain_n) ? NULL : "what is before the backslash can be no domain's name";
+        return typed_domain(s, domain_n) ? NULL : "what is before the backslash cannot be a domain's name";
 }
 
 static const char *upn_fault(const char *s, size_t n, const char *at)
@@ -216,7 +216,7 @@ static const char *upn_fault(const char *s, size_t n, const char *at)
                 return user_n ? "there is nothing behind the @" : "there is nothing before the @";
         if (at[1] == ' ' || at[-1] == ' ')
                 return "there is a blank beside the @";
-        return suffix_plain(at + 1, n - user_n - 1) ? NULL : "what is behind the @ can be no domain's name";
+        return suffix_plain(at + 1, n - user_n - 1) ? NULL : "what is behind the @ cannot be a domain's name";
 }
 
 void name_fault(const struct validate_config *config, const char *bytes, size_t n, char out[NAME_FAULT_MAX])

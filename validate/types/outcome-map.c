@@ -24,10 +24,12 @@
 #define KRB_EXPIRED 23
 #define KRB_PREAUTH_REQUIRED 25
 
-static const struct outcome_cause *cause_by_win32(uint32_t code)
+/* By one of the two; the other is WIN32_NONE or NTSTATUS_NONE. */
+static const struct outcome_cause *find_cause(uint32_t win32, uint32_t ntstatus)
 {
         for (size_t i = 0; i < outcome_causes_n; i++)
-                if (outcome_causes[i].win32 == code && code != WIN32_NONE)
+                if ((win32 != WIN32_NONE && outcome_causes[i].win32 == win32) ||
+                    (ntstatus != NTSTATUS_NONE && outcome_causes[i].ntstatus == ntstatus))
                         return &outcome_causes[i];
         return NULL;
 }
@@ -38,14 +40,6 @@ uint32_t reason_ad_code(enum reason reason)
                 if (outcome_causes[i].reason == reason && outcome_causes[i].win32 != WIN32_NONE)
                         return outcome_causes[i].win32;
         return 0;
-}
-
-static const struct outcome_cause *cause_by_ntstatus(uint32_t status)
-{
-        for (size_t i = 0; i < outcome_causes_n; i++)
-                if (outcome_causes[i].ntstatus == status && status != NTSTATUS_NONE)
-                        return &outcome_causes[i];
-        return NULL;
 }
 
 const struct outcome_code *outcome_code_find(const struct outcome_code *rows, size_t n, int32_t code)
@@ -114,7 +108,7 @@ static void invalid_credentials(struct outcome *out, const struct ldap_refusal *
                 snprintf(out->context, sizeof out->context, "LDAP result 49, data 0 to a fast bind");
                 return;
         }
-        cause = cause_by_win32(out->ldap_data);
+        cause = find_cause(out->ldap_data, NTSTATUS_NONE);
         snprintf(out->context, sizeof out->context, "LDAP result 49, data %x (%s)", (unsigned)out->ldap_data,
                  cause ? cause->name : "not a code this program knows");
         if (cause)
@@ -219,7 +213,7 @@ void outcome_from_krb(struct outcome *out, const struct krb_refusal *refusal)
         /* In the answer 25 an element of type 3 is a salt. */
         if (code != KRB_PREAUTH_REQUIRED && edata_ntstatus(refusal->e_data, refusal->n, &out->ntstatus)) {
                 out->has_ntstatus = true;
-                cause = cause_by_ntstatus(out->ntstatus);
+                cause = find_cause(WIN32_NONE, out->ntstatus);
                 snprintf(out->context, sizeof out->context, "KRB-ERROR %d (%s), NTSTATUS %08X (%s)", (int)code, name,
                          (unsigned)out->ntstatus, cause ? cause->name : "not a status this program knows");
         } else {

@@ -43,7 +43,7 @@ static int make_plain(char *text, size_t *n, const char *name, struct error *err
                                        "the file is UTF-16, as Windows programs write it; save it as UTF-8");
         if (nul)
                 return admin_text_fail(err, -EBADMSG, name, line_of(text, nul),
-                                       "a NUL byte: this is no text file; save it as UTF-8 text");
+                                       "a NUL byte: this is not a text file; save it as UTF-8 text");
         for (; from < *n; from++)
                 if (text[from] != '\r' || from + 1 == *n || text[from + 1] != '\n')
                         text[to++] = text[from];
@@ -88,7 +88,7 @@ static const char *character_fault(uint32_t cp)
                      {0xad, 0xad, "a soft hyphen (U+00AD), which nobody sees"},
                      {0x61c, 0x61c, "a direction mark (U+061C), which nobody sees"},
                      {0x180e, 0x180e, "an invisible character (U+180E)"},
-                     {0x2000, 0x200a, "a blank that is none (U+2000 to U+200A)"},
+                     {0x2000, 0x200a, "a blank other than the space (U+2000 to U+200A)"},
                      {0x200b, 0x200f, "an invisible character (U+200B to U+200F)"},
                      {0x2028, 0x202f, "an invisible character (U+2028 to U+202F)"},
                      {0x205f, 0x206f, "an invisible character (U+205F to U+206F)"},

@@ -53,7 +53,7 @@ static int take_der(struct reading *r, const unsigned char *der, size_t n)
         const char *fault = NULL;
 
         if (!cert)
-                fault = "it is no X.509 certificate";
+                fault = "it is not an X.509 certificate";
         else if (p != der + n)
                 fault = "bytes follow the certificate";
         else if (!key)
@@ -151,7 +151,7 @@ static int outside_blocks(struct reading *r, const char *line, size_t n)
         if (dashes && holds_word(line, n, "PRIVATE KEY"))
                 fault = "a private key has no place in a file of CA certificates";
         else if (dashes && holds_word(line, n, "BEGIN ") && !holds_word(line, n, "CERTIFICATE-"))
-                fault = "this block is no certificate; only " BEGIN " is taken";
+                fault = "this block is not a certificate; only " BEGIN " is taken";
         else if (dashes &&
                  (holds_word(line, n, "BEGIN") || holds_word(line, n, "END") || holds_word(line, n, "CERTIFICATE")))
                 fault = "a certificate is damaged here: the line is like " BEGIN " or " END ", but not the same or not "
@@ -159,27 +159,6 @@ static int outside_blocks(struct reading *r, const char *line, size_t n)
         else if (n >= BASE64_LINE_LEAST && strspn(line, BASE64 "=") >= n && strspn(line, HEX) < n)
                 fault = "a certificate is damaged here: a line of base64 stands outside of any";
         return fault ? admin_text_fail(r->err, -EBADMSG, r->name, r->line, fault) : 0;
-}
-
-static int read_lines(struct reading *r, const char *text, size_t len)
-{
-        const char *end = text + len;
-        int code = 0;
-
-        while (code == 0 && text < end) {
-                const char *newline = memchr(text, '\n', (size_t)(end - text)), *stop = newline ? newline : end;
-                const char *next = newline ? newline + 1 : end;
-
-                r->line++;
-                while (text < stop && isspace((unsigned char)*text))
-                        text++;
-                while (stop > text && isspace((unsigned char)stop[-1]))
-                        stop--;
-                const size_t n = (size_t)(stop - text);
-                code = (r->other ? inside_key : r->began ? inside_certificate : outside_blocks)(r, text, n);
-                text = next;
-        }
-        return code == 0 && r->began ? damaged(r, r->line, "the file ends inside of it") : code;
 }
 
 /* The caller has filled in name, err and where the certificates go. A file that begins like DER (a SEQUENCE longer than
@@ -194,7 +173,22 @@ static int take(struct reading *r, struct buffer *text)
         if ((code = admin_text_plain(text, r->name, r->err)) < 0)
                 return code;
         r->base64 = BUFFER(CERT_MAX);
-        code = read_lines(r, text->data ? text->data : "", text->len);
+        const char *line = text->data ? text->data : "", *end = line + text->len;
+        while (code == 0 && line < end) {
+                const char *newline = memchr(line, '\n', (size_t)(end - line)), *stop = newline ? newline : end;
+                const char *next = newline ? newline + 1 : end;
+
+                r->line++;
+                while (line < stop && isspace((unsigned char)*line))
+                        line++;
+                while (stop > line && isspace((unsigned char)stop[-1]))
+                        stop--;
+                const size_t n = (size_t)(stop - line);
+                code = (r->other ? inside_key : r->began ? inside_certificate : outside_blocks)(r, line, n);
+                line = next;
+        }
+        if (code == 0 && r->began)
+                code = damaged(r, r->line, "the file ends inside of it");
         buffer_free(&r->base64);
         if (code == 0 && r->n == 0)
                 return admin_text_fail(r->err, -EBADMSG, r->name, 1, "the file holds no certificate (PEM is expected)");

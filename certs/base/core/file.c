@@ -21,33 +21,26 @@
 
 #define READ_CHUNK 16384
 
-/* A full buffer must meet the end of the file: -EMSGSIZE when there is more. */
-static int read_to_end(struct buffer *out, int fd)
+int fd_read_all(struct buffer *out, int fd, struct error *err)
 {
-        for (;;) {
-                size_t room = out->max - out->len;
-                size_t chunk = room < READ_CHUNK ? room : READ_CHUNK;
-                char extra;
-                int r = chunk ? buffer_reserve(out, chunk) : 0;
+        const size_t old = out->len;
+        ssize_t n = 1;
+        int r = 0;
+
+        while (r == 0 && n > 0) {
+                const size_t room = out->max - out->len, chunk = room < READ_CHUNK ? room : READ_CHUNK;
+                char extra; /* a full buffer must meet the end of the file */
+
+                r = chunk ? buffer_reserve(out, chunk) : 0;
                 if (r < 0)
-                        return r;
-                ssize_t n;
+                        break;
                 do
                         n = read(fd, chunk ? out->data + out->len : &extra, chunk ? chunk : 1);
                 while (n < 0 && errno == EINTR);
-                r = n < 0 ? -errno : 0;
+                r = n < 0 ? -errno : n > 0 && chunk == 0 ? -EMSGSIZE : 0;
+                out->len += r == 0 ? (size_t)n : 0;
                 wipe(&extra, 1);
-                if (n <= 0 || chunk == 0)
-                        return n > 0 ? -EMSGSIZE : r;
-                out->len += (size_t)n;
         }
-}
-
-int fd_read_all(struct buffer *out, int fd, struct error *err)
-{
-        size_t old = out->len;
-        int r = read_to_end(out, fd);
-
         if (r == 0)
                 return 0;
         if ((out->secret || out->wiped) && out->data)
@@ -132,23 +125,6 @@ int fd_write_all(int fd, const void *bytes, size_t n)
         return 0;
 }
 
-/* Makes the rename itself durable. */
-static int sync_folder(const char *path)
-{
-        char folder[PATH_MAX];
-        const char *slash = strrchr(path, '/');
-        size_t n = slash ? (size_t)(slash - path) : 0;
-
-        if (!slash)
-                (void)snprintf(folder, sizeof folder, ".");
-        else
-                (void)snprintf(folder, sizeof folder, "%.*s/", (int)n, path);
-        _cleanup_(closep) int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0 || fsync(fd) < 0)
-                return -errno;
-        return 0;
-}
-
 /* Writes the temporary file and puts it in the place of path; removes it again on failure. */
 static int replace_file(const char *path, const void *bytes, size_t n, unsigned mode)
 {
@@ -169,10 +145,16 @@ static int replace_file(const char *path, const void *bytes, size_t n, unsigned 
 
 int file_write_atomic(const char *path, const void *bytes, size_t n, unsigned mode, struct error *err)
 {
+        const char *slash = strrchr(path, '/');
+        _cleanup_(closep) int fd = -1;
+        char folder[PATH_MAX];
         int r = replace_file(path, bytes, n, mode);
 
-        if (r == 0)
-                r = sync_folder(path);
+        (void)snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+        if (r == 0) { /* makes the rename itself durable */
+                fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                r = fd < 0 || fsync(fd) < 0 ? -errno : 0;
+        }
         if (r < 0)
                 return error_fail(err, r, "%s: cannot be written: %s%s", path, strerror(-r), remedy(r));
         return 0;

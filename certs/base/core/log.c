@@ -257,16 +257,6 @@ void log_open(const char *program, enum log_level max, log_sink_fn *sink)
         state.journal = stderr_is_journal();
 }
 
-bool log_level_parse(const char *word, enum log_level *ret_level)
-{
-        for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-                if (strcmp(words[i].word, word) == 0) {
-                        *ret_level = words[i].level;
-                        return true;
-                }
-        return false;
-}
-
 void log_set_id(const char *id)
 {
         size_t n = id ? strnlen(id, ID_MAX) : 0;

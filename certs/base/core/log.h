@@ -40,8 +40,6 @@ void log_native(const char *socket);
 #define LOG_MESSAGE_ID 33
 /* The MESSAGE_ID of an event's entries; "" where it cannot be computed. */
 void log_message_id(const char *event, char ret_id[LOG_MESSAGE_ID]);
-/* "error" | "warning" | "info" | "debug" -> level; returns false on any other word. */
-bool log_level_parse(const char *word, enum log_level *ret_level);
 /* The id shown on following lines; loop.h calls it around callbacks. NULL or "" for none. Copied. */
 void log_set_id(const char *id);
 const char *log_get_id(void);

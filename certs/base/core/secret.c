@@ -80,7 +80,7 @@ int secret_arena_init(size_t slots, struct error *err)
         if (arena.slots)
                 return error_fail(err, -EALREADY, "the secret arena exists already");
         if (slots == 0 || slots > SIZE_MAX / (2 * sizeof(struct secret)))
-                return error_fail(err, -EINVAL, "a secret arena of %zu slots makes no sense", slots);
+                return error_fail(err, -EINVAL, "a secret arena cannot have %zu slots", slots);
         size_t size = (slots * sizeof(struct secret) + page - 1) / page * page;
         size_t *free_slots = calloc(slots, sizeof *free_slots);
         if (!free_slots)
@@ -164,8 +164,8 @@ int secure_heap_init(size_t bytes, struct error *err)
         if (CRYPTO_secure_malloc_initialized())
                 return error_fail(err, -EALREADY, "the secure heap exists already");
         if (bytes < SECURE_HEAP_MIN || (bytes & (bytes - 1)) != 0)
-                return error_fail(err, -EINVAL, "a secure heap of %zu bytes is no power of two from %d on", bytes,
-                                  SECURE_HEAP_MIN);
+                return error_fail(err, -EINVAL, "a secure heap of %zu bytes: a power of two is needed, %d or more",
+                                  bytes, SECURE_HEAP_MIN);
         int r = CRYPTO_secure_malloc_init(bytes, 32);
         if (r == 1)
                 return 0;

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/core/bytes.h"
+
 #define SUBAUTHS_MAX 15
 
 int sid_text(char *out, const uint8_t *bytes, size_t n)
@@ -28,9 +30,7 @@ int sid_text(char *out, const uint8_t *bytes, size_t n)
         used = (size_t)snprintf(out, SID_TEXT_MAX, authority > UINT32_MAX ? "S-1-0x%012" PRIx64 : "S-1-%" PRIu64,
                                 authority);
         for (const uint8_t *p = bytes + 8; p < bytes + n; p += 4)
-                used += (size_t)snprintf(out + used, SID_TEXT_MAX - used, "-%" PRIu32,
-                                         (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
-                                                 (uint32_t)p[3] << 24);
+                used += (size_t)snprintf(out + used, SID_TEXT_MAX - used, "-%" PRIu32, bytes_le32(p));
         return 0;
 }
 

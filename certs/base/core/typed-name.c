@@ -96,7 +96,7 @@ bool typed_flaw(const char *text, size_t n, char why[TYPED_FLAW_MAX])
                 else if (is_invisible(cp))
                         snprintf(why, TYPED_FLAW_MAX, "U+%04X at character %zu, which cannot be seen", cp, at);
                 else if (is_blank(cp) && cp != ' ')
-                        snprintf(why, TYPED_FLAW_MAX, "U+%04X at character %zu, a blank that is none", cp, at);
+                        snprintf(why, TYPED_FLAW_MAX, "U+%04X at character %zu, a blank other than the space", cp, at);
                 if (why[0])
                         return true;
                 text += step;

@@ -368,7 +368,7 @@ static int channel_new(struct dns *dns, bool absolute, struct error *err)
         return 0;
 }
 
-static int make_dns(struct dns **ret_dns, struct loop *loop, bool absolute, struct error *err)
+int dns_new(struct dns **ret_dns, struct loop *loop, enum dns_names names, struct error *err)
 {
         struct dns *dns = calloc(1, sizeof *dns);
         int r;
@@ -384,7 +384,7 @@ static int make_dns(struct dns **ret_dns, struct loop *loop, bool absolute, stru
         if (r == 0)
                 r = loop_timer_new(&dns->deliver, loop, NULL, on_deliver, dns);
         if (r == 0)
-                r = channel_new(dns, absolute, err);
+                r = channel_new(dns, names == DNS_ABSOLUTE, err);
         else
                 error_fail(err, r, "DNS: out of memory");
         if (r < 0) {
@@ -393,16 +393,6 @@ static int make_dns(struct dns **ret_dns, struct loop *loop, bool absolute, stru
         }
         *ret_dns = dns;
         return 0;
-}
-
-int dns_new(struct dns **ret_dns, struct loop *loop, struct error *err)
-{
-        return make_dns(ret_dns, loop, false, err);
-}
-
-int dns_new_absolute(struct dns **ret_dns, struct loop *loop, struct error *err)
-{
-        return make_dns(ret_dns, loop, true, err);
 }
 
 int dns_set_servers(struct dns *dns, const char *list)

@@ -37,10 +37,9 @@ struct dns_address {
 /* address: NULL when the name has none; why then says so in a few words. Called once, from the loop. */
 typedef void dns_fn(void *arg, const struct dns_address *address, const char *why);
 
-int dns_new(struct dns **ret_dns, struct loop *loop, struct error *err);
-/* The same for names that are whole, with or without a dot at the end: the system's search list is not tried on them.
- */
-int dns_new_absolute(struct dns **ret_dns, struct loop *loop, struct error *err);
+/* DNS_ABSOLUTE: names are whole, with or without a dot at the end: the system's search list is not tried on them. */
+enum dns_names { DNS_SEARCHED, DNS_ABSOLUTE };
+int dns_new(struct dns **ret_dns, struct loop *loop, enum dns_names names, struct error *err);
 /* Asks these servers ("10.0.0.1:53,[fd00::1]:53") instead of the system's. -EINVAL. */
 int dns_set_servers(struct dns *dns, const char *list);
 /* Drops what runs without calling back. */

@@ -226,28 +226,23 @@ static int64_t real_ms(void)
         return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* The end: what waits goes out as far as the channel takes it, and no word is waited for. */
-static void flush_last(struct events_outlet *o)
+struct events_outlet *events_outlet_free(struct events_outlet *o)
 {
         const int64_t until = real_ms() + LAST_MS;
-        struct pollfd room = {.fd = o->fd, .events = POLLOUT};
+        struct pollfd room = {.fd = o ? o->fd : -1, .events = POLLOUT};
         int r = 0;
 
-        tell_gap(o);
-        while (o->next && (r == 0 || r == -EAGAIN) && real_ms() < until) {
+        if (!o)
+                return NULL;
+        if (o->fd >= 0)
+                tell_gap(o);
+        /* what waits goes out as far as the channel takes it, and no word is waited for */
+        while (o->fd >= 0 && o->next && (r == 0 || r == -EAGAIN) && real_ms() < until) {
                 o->n_flight = 0;
                 r = send_next(o);
                 if (r == -EAGAIN)
                         (void)poll(&room, 1, LAST_MS / 10);
         }
-}
-
-struct events_outlet *events_outlet_free(struct events_outlet *o)
-{
-        if (!o)
-                return NULL;
-        if (o->fd >= 0)
-                flush_last(o);
         while (!TAILQ_EMPTY(&o->waiting))
                 drop(o, TAILQ_FIRST(&o->waiting));
         loop_timer_free(o->timer);

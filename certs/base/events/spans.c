@@ -83,26 +83,11 @@ static void put_attribute(struct events_out *t, const char *key, const char *tex
         events_out_str(t, "}}");
 }
 
-static void put_span(struct events_out *t, const struct spans_context *context, const struct spans_span *span)
-{
-        char head[512];
-        const int n = snprintf(head, sizeof(head),
-                               "{\"traceId\":\"%s\",\"spanId\":\"%s\",%s%s%s\"name\":\"%.60s\",\"kind\":%d,"
-                               "\"startTimeUnixNano\":\"%llu\",\"endTimeUnixNano\":\"%llu\",\"attributes\":[",
-                               context->trace, span->id, span->parent[0] ? "\"parentSpanId\":\"" : "", span->parent,
-                               span->parent[0] ? "\"," : "", span->name, (int)span->kind,
-                               (unsigned long long)span->begin, (unsigned long long)span->end);
-
-        events_out_put(t, head, n < 0 ? 0 : (size_t)n);
-        for (size_t i = 0; i < span->n; i++)
-                put_attribute(t, span->attributes[i].key, span->attributes[i].text, span->attributes[i].n, i == 0);
-        events_out_str(t, span->failed ? "],\"status\":{\"code\":2}}" : "],\"status\":{}}");
-}
-
 size_t spans_render(char *out, const struct events_origin *origin, const char *service, const char *instance,
                     const struct spans_context *context, const struct spans_span *spans, size_t n)
 {
         struct events_out t = {out, EVENTS_LINE_MAX, false};
+        char head[512];
 
         events_out_str(&t, "{\"resourceSpans\":[{\"resource\":{\"attributes\":[");
         put_attribute(&t, "service.name", service, strlen(service), true);
@@ -110,10 +95,19 @@ size_t spans_render(char *out, const struct events_origin *origin, const char *s
         put_attribute(&t, "service.instance.id", instance, strlen(instance), false);
         put_attribute(&t, "host.name", origin->host, strlen(origin->host), false);
         events_out_str(&t, "]},\"scopeSpans\":[{\"scope\":{\"name\":\"postern\"},\"spans\":[");
-        for (size_t i = 0; i < n; i++) {
-                if (i > 0)
-                        events_out_put(&t, ",", 1);
-                put_span(&t, context, &spans[i]);
+        for (const struct spans_span *span = spans; span < spans + n; span++) {
+                const int len = snprintf(head, sizeof(head),
+                                         "%s{\"traceId\":\"%s\",\"spanId\":\"%s\",%s%s%s\"name\":\"%.60s\",\"kind\":%d,"
+                                         "\"startTimeUnixNano\":\"%llu\",\"endTimeUnixNano\":\"%llu\",\"attributes\":[",
+                                         span > spans ? "," : "", context->trace, span->id,
+                                         span->parent[0] ? "\"parentSpanId\":\"" : "", span->parent,
+                                         span->parent[0] ? "\"," : "", span->name, (int)span->kind,
+                                         (unsigned long long)span->begin, (unsigned long long)span->end);
+
+                events_out_put(&t, head, len < 0 ? 0 : (size_t)len);
+                for (const struct events_field *f = span->attributes; f < span->attributes + span->n; f++)
+                        put_attribute(&t, f->key, f->text, f->n, f == span->attributes);
+                events_out_str(&t, span->failed ? "],\"status\":{\"code\":2}}" : "],\"status\":{}}");
         }
         events_out_str(&t, "]}]}]}\n");
         return t.full ? 0 : (size_t)(t.at - out);

@@ -58,10 +58,10 @@ static int check_field(const struct frame_table *t, const struct frame_rule *rul
                 return error_fail(err, -EBADMSG, "%s of frame %s has %u bytes; at most %u", tag->name, rule->name,
                                   f->len, tag->max);
         if (tag->kind == FIELD_NUMBER && f->len != 8)
-                return error_fail(err, -EBADMSG, "%s of frame %s is no number", tag->name, rule->name);
+                return error_fail(err, -EBADMSG, "%s of frame %s is not a number", tag->name, rule->name);
         if (tag->kind == FIELD_TEXT && f->len > 0 &&
             (memchr(f->bytes, 0, f->len) || !utf8_valid((const char *)f->bytes, f->len)))
-                return error_fail(err, -EBADMSG, "%s of frame %s is no text", tag->name, rule->name);
+                return error_fail(err, -EBADMSG, "%s of frame %s is not text", tag->name, rule->name);
         return 0;
 }
 

@@ -77,7 +77,7 @@ void loop_leave(struct loop *loop, const char *saved_id)
                 reap(loop);
 }
 
-static int make_loop(struct loop **ret_loop, bool fake)
+int loop_new(struct loop **ret_loop)
 {
         struct loop *loop = calloc(1, sizeof *loop);
         struct event_config *config = event_config_new();
@@ -89,7 +89,6 @@ static int make_loop(struct loop **ret_loop, bool fake)
                 return -ENOMEM;
         }
         TAILQ_INIT(&loop->dead);
-        loop->fake = fake;
         loop->fake_now = FAKE_START_MS;
         /* the environment cannot change how libevent behaves (EVENT_NOEPOLL and the like) */
         (void)event_config_set_flag(config, EVENT_BASE_FLAG_IGNORE_ENV);
@@ -104,14 +103,13 @@ static int make_loop(struct loop **ret_loop, bool fake)
         return 0;
 }
 
-int loop_new(struct loop **ret_loop)
-{
-        return make_loop(ret_loop, false);
-}
-
 int loop_new_fake(struct loop **ret_loop)
 {
-        return make_loop(ret_loop, true);
+        const int r = loop_new(ret_loop);
+
+        if (r == 0)
+                (*ret_loop)->fake = true;
+        return r;
 }
 
 struct loop *loop_free(struct loop *loop)

@@ -10,14 +10,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/core/bytes.h"
 #include "base/core/text.h"
 
 #define FIELD_HEADER 3
-
-static uint16_t get_u16(const uint8_t *p)
-{
-        return (uint16_t)(p[0] | p[1] << 8);
-}
 
 void msg_begin(struct msg_out *m, uint8_t type)
 {
@@ -32,7 +28,7 @@ void msg_bytes(struct msg_out *m, uint8_t tag, const void *bytes, size_t n)
 
         if (m->overflow)
                 return;
-        for (size_t at = 1; at < m->len; at += FIELD_HEADER + (size_t)get_u16(m->data + at + 1), fields++)
+        for (size_t at = 1; at < m->len; at += FIELD_HEADER + (size_t)bytes_le16(m->data + at + 1), fields++)
                 m->overflow = m->overflow || m->data[at] == tag; /* no tag stands in a frame twice */
         if (n > IPC_FRAME_MAX || m->len + FIELD_HEADER + n > IPC_FRAME_MAX || fields >= IPC_FIELDS_MAX)
                 m->overflow = true;
@@ -74,7 +70,7 @@ int msg_parse(struct msg_in *ret_m, const uint8_t *bytes, size_t n)
         while (at < n) {
                 if (m.n == IPC_FIELDS_MAX || n - at < FIELD_HEADER || seen[bytes[at]])
                         return -EBADMSG;
-                const struct msg_field f = {bytes[at], get_u16(bytes + at + 1), bytes + at + FIELD_HEADER};
+                const struct msg_field f = {bytes[at], bytes_le16(bytes + at + 1), bytes + at + FIELD_HEADER};
                 if (n - at - FIELD_HEADER < f.len)
                         return -EBADMSG;
                 m.fields[m.n++] = f;

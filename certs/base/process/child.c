@@ -119,20 +119,10 @@ int child_connect(struct child *a, struct child *b)
 
 /* ---- starting ---- */
 
-static int send_config(struct child *child, const struct buffer *text, struct error *err)
-{
-        _cleanup_(closep) int fd = hand_memfd("configuration", text->len ? text->data : "", text->len, err);
-
-        if (fd < 0)
-                return fd;
-        int r = send_named(child, FRAME_CONFIG, NULL, fd);
-        return r < 0 ? error_fail(err, r, "cannot hand on the configuration: %s", strerror(-r)) : 0;
-}
-
 int child_start(struct child *child, const struct spawn *how, const struct buffer *config, struct error *err)
 {
         const struct passwd *pw = how->user && geteuid() == 0 ? getpwnam(how->user) : NULL;
-        _cleanup_(closep) int theirs = -1;
+        _cleanup_(closep) int theirs = -1, text = -1;
         struct spawn spawn = *how;
         int pair[2];
         int r = ipc_pair(pair);
@@ -160,7 +150,11 @@ int child_start(struct child *child, const struct spawn *how, const struct buffe
         child->since = loop_wall(child->loop);
         loop_timer_stop(child->timer);
         log_info("process.started", KV_S("process", child_name(child)), KV_I("pid", child->pid));
-        return send_config(child, config, err);
+        text = hand_memfd("configuration", config->len ? config->data : "", config->len, err);
+        if (text < 0)
+                return text;
+        r = send_named(child, FRAME_CONFIG, NULL, text);
+        return r < 0 ? error_fail(err, r, "cannot hand on the configuration: %s", strerror(-r)) : 0;
 }
 
 int child_boot_begin(struct child_boot *boot, const struct loop *loop)

@@ -260,7 +260,7 @@ static int filter_calls(const struct confine_rules *rules, bool enforce, struct 
         if (syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &allow) < 0 && (errno == EPERM || errno == EACCES))
                 return error_fail(
                         err, -EPERM,
-                        "the %s process may not shut itself up: a filter around it, of its unit or its container, "
+                        "the %s process may not confine itself: a filter around it, of its unit or its container, "
                         "forbids seccomp(); add to [Service] of the unit: SystemCallFilter=" CONFINE_UNIT_CALLS,
                         rules->process);
         return error_fail(err, r,

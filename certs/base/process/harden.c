@@ -115,8 +115,9 @@ static int check_no_way_back(uid_t uid, gid_t gid, bool grouped, struct error *e
         return 0;
 }
 
-static int become(const char *user, bool grouped, struct error *err)
+int harden_become(const char *user, enum harden_groups groups, struct error *err)
 {
+        const bool grouped = groups == HARDEN_OWN_GROUPS;
         const struct parent_tie tie = parent_tie_note();
         uid_t uid = (uid_t)-1;
         gid_t gid = (gid_t)-1;
@@ -136,14 +137,4 @@ static int become(const char *user, bool grouped, struct error *err)
                 r = become_undumpable(err);
         parent_tie_renew(&tie);
         return r;
-}
-
-int harden_become(const char *user, struct error *err)
-{
-        return become(user, false, err);
-}
-
-int harden_become_grouped(const char *user, struct error *err)
-{
-        return become(user, true, err);
 }

@@ -24,12 +24,12 @@ void harden_files(unsigned long wanted);
 
 /* Undumpable, no core files, no new privileges. Fails rather than going on half-protected. */
 int harden_process(struct error *err);
+/* HARDEN_OWN_GROUPS: those that /etc/group gives the user, for a device or a token's files. */
+enum harden_groups { HARDEN_NO_GROUPS, HARDEN_OWN_GROUPS };
 /*
- * When running as root: becomes user (its uid, primary gid, no supplementary groups, no capabilities) for good and
+ * When running as root: becomes user (its uid, primary gid, these supplementary groups, no capabilities) for good and
  * checks that there is no way back. NULL or not root: nothing. -ENOENT names the missing user and how to make it.
  */
-int harden_become(const char *user, struct error *err);
-/* The same, but with the groups that /etc/group gives the user: for a device or a token's files. */
-int harden_become_grouped(const char *user, struct error *err);
+int harden_become(const char *user, enum harden_groups groups, struct error *err);
 /* Gives up every capability, for good, for who stays root: it may then open what is root's and nothing else. */
 int harden_powerless(struct error *err);

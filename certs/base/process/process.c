@@ -229,7 +229,7 @@ int process_open(struct process *p, const struct frame_table *table, unsigned pa
         if (r == 0)
                 r = harden_process(err);
         if (r == 0)
-                r = harden_become(user, err);
+                r = harden_become(user, HARDEN_NO_GROUPS, err);
         if (r == 0)
                 r = die_with_parent(p, parent, err); /* changing the user clears it, so not earlier */
         if (r < 0)

@@ -111,7 +111,7 @@ static int on_config(void *arg, int handed, struct error *err)
 
         if (pread(fd, &s->setup, sizeof(s->setup), 0) != (ssize_t)sizeof(s->setup) ||
             !memchr(s->setup.key, '\0', sizeof(s->setup.key)) || !memchr(s->setup.path, '\0', sizeof(s->setup.path)))
-                return error_fail(err, -EBADMSG, "the setup is none");
+                return error_fail(err, -EBADMSG, "the setup is malformed");
         sink_init(&s->sink, s->setup.path, s->setup.socket);
         return 0;
 }

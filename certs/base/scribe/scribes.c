@@ -269,7 +269,7 @@ static int check_file(const char *key, const char *path, struct error *err)
                 return error_fail(err, -ENOENT, "%s: there is no folder %.*s; make it", key,
                                   (int)(strrchr(path, '/') - path), path);
         if (WIFEXITED(status) && WEXITSTATUS(status) == PATH_NO_FILE)
-                return error_fail(err, -EINVAL, "%s: %.200s is no ordinary file", key, path);
+                return error_fail(err, -EINVAL, "%s: %.200s is not a regular file", key, path);
         return 0;
 }
 

@@ -57,7 +57,8 @@ static int open_file(struct sink *s)
                 return -code;
         }
         if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1) {
-                (void)snprintf(s->why, sizeof(s->why), "it is no file of its own (a device, or it has a second name)");
+                (void)snprintf(s->why, sizeof(s->why),
+                               "it is not a regular file, or it has a second name (a hard link)");
                 return -EINVAL;
         }
         s->dev = st.st_dev;

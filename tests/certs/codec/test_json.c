@@ -34,7 +34,7 @@ static void flaws(void **state)
                 {"{\"a\":\"\\ud800\"}", "a surrogate has no other half", 6},
                 {"{\"a\":\"\\udc00\\ud800\"}", "a surrogate has no other half", 6},
                 {"{\"a\":\"\\ud83d\\ude00\"}", NULL, 20},
-                {"{\"a\":\"\\u12g4\"}", "an escape has not four hexadecimal digits", 6},
+                {"{\"a\":\"\\u12g4\"}", "an escape lacks its four hexadecimal digits", 6},
                 {"{\"a\":\"\\x\"}", "an escape is none of JSON's", 6},
                 {"{\"a\":\"seven..\x01\"}", "a control character stands in a string", 13},
                 {"{\"a\":\"eight...\xff\"}", "it is not UTF-8", 14},

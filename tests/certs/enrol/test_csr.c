@@ -167,9 +167,11 @@ static void certificate_without(void **state)
         assert_refused(csr_cert_is_for(a, strlen(a), TENANT, ID, &err), -EBADMSG, &err, "does not name");
         assert_refused(csr_cert_is_for(b, strlen(b), TENANT, ID, &err), -EBADMSG, &err, "its CN is not");
         assert_refused(csr_cert_is_for(c, strlen(c), TENANT, ID, &err), -EBADMSG, &err, "does not name");
-        assert_refused(csr_cert_info(b, strlen(b), &t, cn, sizeof(cn), &err), -EBADMSG, &err, "has not one CN");
+        assert_refused(csr_cert_info(b, strlen(b), &t, cn, sizeof(cn), &err), -EBADMSG, &err,
+                       "does not have exactly one CN");
         assert_refused(csr_cert_is_for(d, strlen(d), TENANT, ID, &err), -EBADMSG, &err, "its CN is not");
-        assert_refused(csr_cert_info(d, strlen(d), &t, cn, sizeof(cn), &err), -EBADMSG, &err, "has not one CN");
+        assert_refused(csr_cert_info(d, strlen(d), &t, cn, sizeof(cn), &err), -EBADMSG, &err,
+                       "does not have exactly one CN");
         free(d);
         X509_free(two);
         free(a);

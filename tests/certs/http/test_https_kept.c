@@ -105,7 +105,7 @@ static int begin_by(void **state, int make_loop(struct loop **))
         tls_server_start(&w->server, &w->ca, TLS_GOOD);
         assert_int_equal(make_loop(&w->loop), 0);
         assert_int_equal(loop_timer_new(&w->patience, w->loop, NULL, on_patience_end, w), 0);
-        assert_int_equal(dns_new(&w->dns, w->loop, &err), 0);
+        assert_int_equal(dns_new(&w->dns, w->loop, DNS_SEARCHED, &err), 0);
         assert_int_equal(https_new(&w->https, &(struct https_config){.ca_file = w->ca.ca_file, .proxy = ""}, &err), 0);
         assert_int_equal(https_on_loop(w->https, w->loop, w->dns, &err), 0);
         *state = w;

@@ -119,7 +119,7 @@ static void lengths(void **state)
         memcpy(longer, text, n);
         memcpy(longer + n, text + n - SEALED_LINE_LEN - 1, SEALED_LINE_LEN + 1);
         must_refuse(longer, n + 1, "length");
-        must_refuse(longer, n + SEALED_LINE_LEN + 1, "length of 1 to 8 recipients");
+        must_refuse(longer, n + SEALED_LINE_LEN + 1, "not that of 1 to 8 recipients");
         must_refuse(longer, 0, "length");
         free(longer);
         free(text);

@@ -159,8 +159,8 @@ static void payload_refusals(void **state)
                 {"\"seq\":1", "\"seq\":99999999999999999999", "a number is out of range"},
                 {"\"seq\":1", "\"seq\":\"1\"", "seq is not an integer"},
                 {"\"seq\":1,", "", "seq is missing"},
-                {"\"exp\":1800086400", "\"exp\":1802592001", "exp is not 1 to 2592000 s behind"},
-                {"\"exp\":1800086400", "\"exp\":1800000000", "exp is not 1 to 2592000 s behind"},
+                {"\"exp\":1800086400", "\"exp\":1802592001", "exp is not 1 to 2592000 s after"},
+                {"\"exp\":1800086400", "\"exp\":1800000000", "exp is not 1 to 2592000 s after"},
                 {"\"iat\":1800000000,", "", "iat is missing"},
                 {"\"connectors\":[", "\"connectors\":{},\"x\":[", "unknown member \"x\""},
                 {"\"connectors\":[", "\"connectors\":[7,", "connectors[0] is not an object"},
@@ -219,26 +219,26 @@ static void domain_refusals(void **state)
                 {"\"default\":true", "\"default\":true,\"x\":1", "unknown member \"x\""},
                 {"[\"PARTNER\"]", "[\"PARTNER\"],\"default\":true",
                  "bare names go to corp.example and to partner.example"},
-                {"\"sid\":\"S-1-5-21-", "\"sid\":\"S-1-5-32-", "no domain's SID"},
-                {"-682003330\"", "-682003330-500\"", "no domain's SID"},
-                {"-682003330\"", "-0682003330\"", "no domain's SID"},
-                {"-682003330\"", "-4294967296\"", "no domain's SID"},
-                {"-682003330\"", "\"", "no domain's SID"},
-                {"\"sid\":\"", "\"sid\":\" ", "no domain's SID"},
-                {"\"name\":\"partner.example\"", "\"name\":\"Partner.example\"", "no domain's name"},
-                {"\"name\":\"partner.example\"", "\"name\":\"partner\"", "no domain's name"},
-                {"\"name\":\"partner.example\"", "\"name\":\"partner..example\"", "no domain's name"},
-                {"\"name\":\"partner.example\"", "\"name\":\"partner.example.\"", "no domain's name"},
-                {"\"name\":\"partner.example\"", "\"name\":\"-partner.example\"", "no domain's name"},
+                {"\"sid\":\"S-1-5-21-", "\"sid\":\"S-1-5-32-", "not a domain's SID"},
+                {"-682003330\"", "-682003330-500\"", "not a domain's SID"},
+                {"-682003330\"", "-0682003330\"", "not a domain's SID"},
+                {"-682003330\"", "-4294967296\"", "not a domain's SID"},
+                {"-682003330\"", "\"", "not a domain's SID"},
+                {"\"sid\":\"", "\"sid\":\" ", "not a domain's SID"},
+                {"\"name\":\"partner.example\"", "\"name\":\"Partner.example\"", "not a domain's name"},
+                {"\"name\":\"partner.example\"", "\"name\":\"partner\"", "not a domain's name"},
+                {"\"name\":\"partner.example\"", "\"name\":\"partner..example\"", "not a domain's name"},
+                {"\"name\":\"partner.example\"", "\"name\":\"partner.example.\"", "not a domain's name"},
+                {"\"name\":\"partner.example\"", "\"name\":\"-partner.example\"", "not a domain's name"},
                 {"\"name\":\"partner.example\"", "\"name\":\"corp.example\"", "is in it twice"},
                 {"\"name\":\"partner.example\"", "\"name\":\"corp.com\"", "is in it twice"},
                 {"\"suffixes\":[\"partner.com\"]", "\"suffixes\":[\"corp.com\"]", "is in it twice"},
                 {"\"suffixes\":[\"partner.com\"]", "\"suffixes\":[\"corp.example\"]", "is in it twice"},
                 {"\"suffixes\":[\"partner.com\"]", "\"suffixes\":[\"partner.example\"]", "is in it twice"},
-                {"\"suffixes\":[\"partner.com\"]", "\"suffixes\":[\"Partner.com\"]", "no suffix in small letters"},
-                {"\"suffixes\":[\"partner.com\"]", "\"suffixes\":[\"a@partner.com\"]", "no suffix"},
+                {"\"suffixes\":[\"partner.com\"]", "\"suffixes\":[\"Partner.com\"]", "not a suffix in lower case"},
+                {"\"suffixes\":[\"partner.com\"]", "\"suffixes\":[\"a@partner.com\"]", "not a suffix"},
                 {"\"netbios\":[\"PARTNER\"]", "\"netbios\":[\"corp\"]", "the NetBIOS name corp"},
-                {"\"netbios\":[\"PARTNER\"]", "\"netbios\":[\"A B\"]", "no NetBIOS name"},
+                {"\"netbios\":[\"PARTNER\"]", "\"netbios\":[\"A B\"]", "not a NetBIOS name"},
                 {"[\"PARTNER\"]", "[\"PARTNER\"],\"sid\":\"" DOMAIN_SID "\"", "the SID"},
         };
 
@@ -525,7 +525,7 @@ static void domains(void **state)
         assert_refused(roster_domain_put(r, &d, &err), -EEXIST, &err, "corp.com of domain partner.example");
         d = partner;
         d.name = dotless;
-        assert_refused(roster_domain_put(r, &d, &err), -EINVAL, &err, "no domain's name");
+        assert_refused(roster_domain_put(r, &d, &err), -EINVAL, &err, "not a domain's name");
         assert_non_null(r->text); /* refused edits change nothing */
 
         /* the default moves; a name is written small */

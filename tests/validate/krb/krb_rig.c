@@ -346,7 +346,7 @@ static void forward(struct link *l, const uint8_t *request, size_t n)
 
 static void act(struct link *l, const uint8_t *request, size_t n)
 {
-        static const uint8_t junk[] = "this is no Kerberos message";
+        static const uint8_t junk[] = "this is not a Kerberos message";
         static const uint8_t oversize[4] = {0x7f, 0xff, 0xff, 0xff}, empty[4], dribble[6] = {0, 0, 1, 0, 'a', 'b'};
         const struct linger hard = {1, 0};
 

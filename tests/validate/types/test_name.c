@@ -161,7 +161,7 @@ static void test_flaws(void **state)
                  "U+200B at character 5, which cannot be seen"},
                 {"  a\xc2\xa0"
                  "b",
-                 "U+00A0 at character 4, a blank that is none"},
+                 "U+00A0 at character 4, a blank other than the space"},
                 {"a\tb", "U+0009 at character 2, a control character"},
                 {"a\xc2\xad"
                  "b",
@@ -197,12 +197,12 @@ static void test_faults(void **state)
                 {"bob@corp.example@x", "more than one @"},
                 {"@corp.example", "nothing before the @"},
                 {"bob@", "nothing behind the @"},
-                {"bob@corp..example", "behind the @ can be no domain's name"},
+                {"bob@corp..example", "behind the @ cannot be a domain's name"},
                 {"bob|x@corp.example", "it holds what no account can have: one of"},
                 {"CORP\\", "nothing behind the backslash"},
                 {"CORP\\a\\b", "more than one backslash"},
                 {"CORP \\bob", "a blank beside the backslash"},
-                {"\\bob", "before the backslash can be no domain's name"},
+                {"\\bob", "before the backslash cannot be a domain's name"},
                 {"S-1-5-21-1-2-3-500@corp.example", "the form of a SID"},
                 {"a\xe2\x80\x8bz@corp.example", "the name holds U+200B at character 2, which cannot be seen"},
         };

@@ -187,7 +187,7 @@ static void test_which(void **state)
         expect(join(pem[0], "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "", ""), -EBADMSG, 0,
                "a private key has no place");
         expect(join(pem[0], "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n", "", ""), -EBADMSG, 0,
-               "this block is no certificate");
+               "this block is not a certificate");
         expect(join(pem[0], "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "", ""), -EBADMSG, 0,
                "certificate 2");
         free(second);

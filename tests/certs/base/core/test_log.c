@@ -150,8 +150,6 @@ static void test_id(void **state)
 
 static void test_levels(void **state)
 {
-        enum log_level level = LOG_LEVEL_ERROR;
-
         (void)state;
         log_open("tester", LOG_LEVEL_WARNING, catch_line);
         log_debug("no");
@@ -160,13 +158,6 @@ static void test_levels(void **state)
         log_warning("yes");
         log_error("yes");
         assert_int_equal(lines, 2);
-        assert_true(log_level_parse("debug", &level));
-        assert_int_equal(level, LOG_LEVEL_DEBUG);
-        assert_true(log_level_parse("warning", &level));
-        assert_int_equal(level, LOG_LEVEL_WARNING);
-        assert_false(log_level_parse("Info", &level));
-        assert_false(log_level_parse("", &level));
-        assert_int_equal(level, LOG_LEVEL_WARNING);
 }
 
 /* What arrives on standard error, as a file, with JOURNAL_STREAM naming that file (offset 0) or another. */

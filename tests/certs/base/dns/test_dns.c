@@ -84,7 +84,7 @@ static int set_up(void **state)
         assert_int_equal(getsockname(site->fd, (struct sockaddr *)&sa, &len), 0);
         assert_int_equal(loop_io_new(&site->io, site->loop, NULL, site->fd, LOOP_READ, on_query, site), 0);
         setenv("LOCALDOMAIN", "searchlist.example", 1); /* the system's search list, as c-ares reads it */
-        assert_int_equal(dns_new_absolute(&site->dns, site->loop, &err), 0);
+        assert_int_equal(dns_new(&site->dns, site->loop, DNS_ABSOLUTE, &err), 0);
         snprintf(servers, sizeof servers, "127.0.0.1:%u", ntohs(sa.sin_port));
         assert_int_equal(dns_set_servers(site->dns, servers), 0);
         site->ttl = 60;

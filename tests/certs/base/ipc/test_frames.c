@@ -72,13 +72,13 @@ static void test_what_is_in_it(void **state)
         ask(&m, "longer");
         assert_int_equal(check(&m, false, LEFT, RIGHT, "WORD of frame ASK has 6 bytes; at most 5"), -EBADMSG);
         ask(&m, "\xff");
-        assert_int_equal(check(&m, false, LEFT, RIGHT, "WORD of frame ASK is no text"), -EBADMSG);
+        assert_int_equal(check(&m, false, LEFT, RIGHT, "WORD of frame ASK is not text"), -EBADMSG);
         msg_begin(&m, ASK);
         msg_bytes(&m, WORD, "a\0b", 3);
-        assert_int_equal(check(&m, false, LEFT, RIGHT, "is no text"), -EBADMSG);
+        assert_int_equal(check(&m, false, LEFT, RIGHT, "is not text"), -EBADMSG);
         ask(&m, "what");
         msg_str(&m, COUNT, "3");
-        assert_int_equal(check(&m, false, LEFT, RIGHT, "COUNT of frame ASK is no number"), -EBADMSG);
+        assert_int_equal(check(&m, false, LEFT, RIGHT, "COUNT of frame ASK is not a number"), -EBADMSG);
         ask(&m, "what");
         msg_u64(&m, COUNT, 3);
         assert_int_equal(check(&m, false, LEFT, RIGHT, NULL), 0);

@@ -47,7 +47,7 @@ static int becomes_nobody(void)
 
         child_check(setgroups(2, extra) == 0);
         child_check(harden_process(&err) == 0);
-        child_check(harden_become("nobody", &err) == 0);
+        child_check(harden_become("nobody", HARDEN_NO_GROUPS, &err) == 0);
         const struct passwd *pw = getpwnam("nobody");
         child_check(pw && getuid() == pw->pw_uid && geteuid() == pw->pw_uid && getgid() == pw->pw_gid);
         child_check(getgroups(0, NULL) == 0);
@@ -55,7 +55,7 @@ static int becomes_nobody(void)
         child_check(status_hex("CapPrm:") == 0 && status_hex("CapEff:") == 0);
         child_check(status_hex("CapInh:") == 0 && status_hex("CapAmb:") == 0);
         child_check(setuid(0) < 0 && seteuid(0) < 0 && setgid(0) < 0);
-        child_check(harden_become("nobody", &err) == 0);
+        child_check(harden_become("nobody", HARDEN_NO_GROUPS, &err) == 0);
         return 0;
 }
 
@@ -65,7 +65,7 @@ static int keepcaps_does_not_help(void)
         struct error err = {""};
 
         child_check(prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0);
-        child_check(harden_become("nobody", &err) == 0);
+        child_check(harden_become("nobody", HARDEN_NO_GROUPS, &err) == 0);
         child_check(status_hex("CapPrm:") == 0 && status_hex("CapEff:") == 0);
         return 0;
 }
@@ -74,11 +74,11 @@ static int refuses_missing_and_root(void)
 {
         struct error err = {""};
 
-        child_check(harden_become("no-such-user-0", &err) == -ENOENT);
+        child_check(harden_become("no-such-user-0", HARDEN_NO_GROUPS, &err) == -ENOENT);
         child_check(strstr(err.text, "no-such-user-0") && strstr(err.text, "useradd"));
         child_check(geteuid() == 0);
-        child_check(harden_become("root", &err) == -EINVAL);
-        child_check(harden_become(NULL, &err) == 0 && geteuid() == 0);
+        child_check(harden_become("root", HARDEN_NO_GROUPS, &err) == -EINVAL);
+        child_check(harden_become(NULL, HARDEN_NO_GROUPS, &err) == 0 && geteuid() == 0);
         return 0;
 }
 
@@ -87,7 +87,7 @@ static int not_root_stays(void)
         struct error err = {""};
         uid_t uid = geteuid();
 
-        child_check(harden_become("no-such-user-0", &err) == 0);
+        child_check(harden_become("no-such-user-0", HARDEN_NO_GROUPS, &err) == 0);
         child_check(geteuid() == uid);
         return 0;
 }
