@@ -3,6 +3,7 @@ import contextlib
 import http.client
 import json
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -16,6 +17,8 @@ import unittest
 import urllib.parse
 
 from e2e import SiteTest, build_dir, wait_for
+from postern_site import Daemon
+from tokens import PIN, SoftHsm, Tpm, write_private
 
 ROOT = os.geteuid() == 0
 PAGE, ASKER = (4711, 4712) if ROOT else (None, None)  # users without a name
@@ -29,9 +32,9 @@ def as_user(uid):
 class Askers:
     """What postern-asker.socket is under systemd: a process for each who connects."""
 
-    def __init__(self, path, person, log):
-        self.path, self.person, self.log, self.running = path, person, log, []
-        self.more = []
+    def __init__(self, path, person, log, env=None, uid=ASKER):
+        self.path, self.person, self.log, self.uid, self.running = path, person, log, uid, []
+        self.more, self.env = [], {**os.environ, **(env or {})}
         self.listening = socket.socket(socket.AF_UNIX)
         self.listening.bind(path)
         os.chmod(path, 0o666)
@@ -45,7 +48,7 @@ class Askers:
                 conn, _ = self.listening.accept()
                 with conn, open(self.log, 'ab') as log:
                     self.running.append(subprocess.Popen([program, '--person', self.person, *self.more], stdin=conn, stdout=subprocess.DEVNULL,
-                                                         stderr=log, **as_user(ASKER)))
+                                                         stderr=log, env=self.env, **as_user(self.uid)))
 
     def close(self):
         with contextlib.suppress(OSError):
@@ -270,6 +273,82 @@ class EverywherePage(SiteTest):
             self.askers.more = []
             with open(key, 'wb') as f:
                 f.write(plain)
+
+    def hardware_person(self, name, uri, env, uid=ASKER):
+        """A person whose key is made there, approved, in a folder of the asker's user."""
+        folder, secret, ca = os.path.join(self.host, name), os.path.join(self.host, name + '.secret'), os.path.join(self.host, 'ca.pem')
+        shutil.copy(os.path.join(self.host, 'secret'), secret)
+        os.chmod(secret, 0o600)
+        self.site.env.update(env)
+        self.site.postern('person', 'init', name, '--person', folder, '--relay', self.site.url, '--tenant', self.site.tenant, '--pin',
+                          self.site.pin, '--secret-file', secret, '--ca-file', ca, '--key', uri)
+        with open(os.path.join(folder, 'person.key'), encoding='ascii') as f:
+            self.assertNotIn('BEGIN PRIVATE KEY', f.read())
+        with open(os.path.join(folder, 'person.pub.json'), encoding='utf-8') as f:
+            kid = json.load(f)['kid']
+        self.site.postern('tenant', 'approve-person', os.path.join(folder, 'person.pub.json'), kid, '--for', '30', *self.site.tenant_options())
+        for path in [secret, folder, *(os.path.join(folder, file) for file in os.listdir(folder))]:
+            if ROOT:
+                os.chown(path, uid, uid)
+        return folder
+
+    def asks(self, name, folder, env, uid=ASKER):
+        """As the page does: both connectors answer, and no keyholder is left."""
+        user, password, _ = self.account('GOOD1')
+        wrong = self.sign_in(user, password + 'x', 'north')
+        askers = Askers(os.path.join(self.host, name + '.sock'), folder, self.log, env, uid)
+        self.addCleanup(askers.close)
+
+        def told():
+            answer = askers.ask({'do': 'explain', 'what': wrong['id']})
+            self.assertTrue(answer['ok'], answer)
+            return answer if answer['everywhere']['answered'] == 2 and answer['records'] else None
+        answer = wait_for('both know the key', told, interval=3)
+        self.assertEqual([(r['id'], r['connector']) for r in answer['records']], [(wrong['id'], 'north')])
+        for process in askers.running:
+            process.wait(120)
+        if ROOT:
+            wait_for('no keyholder of theirs is left', lambda: not self.keyholders(uid))
+        return askers
+
+    @staticmethod
+    def keyholders(uid):
+        found = []
+        for pid in filter(str.isdecimal, os.listdir('/proc')):
+            with contextlib.suppress(OSError), open(f'/proc/{pid}/status', encoding='utf-8') as f:
+                status = f.read()
+                if status.startswith('Name:\tpostern-keyhold') and f'\nUid:\t{uid}\t' in status:
+                    found.append(pid)
+        return found
+
+    def test_7b_key_in_a_token(self):
+        hsm = SoftHsm(os.path.join(self.host, 'hsm'))
+        folder = self.hardware_person('token', hsm.uri('helpdesk'), hsm.env)
+        if ROOT:
+            hsm.give_to(ASKER)
+            os.chown(hsm.pin_file, ASKER, ASKER)
+        askers = self.asks('token', folder, hsm.env)
+        with open(self.log, encoding='utf-8') as f:
+            self.assertNotIn(PIN, f.read())
+        # a PIN that is gone, or wrong, is named: the page tells what to do
+        os.rename(hsm.pin_file, hsm.pin_file + '.away')
+        answer = askers.ask({'do': 'status'})
+        self.assertEqual((answer['ok'], answer['code']), (False, 'setup'))
+        self.assertIn(hsm.pin_file, answer['error'])
+        write_private(hsm.pin_file, '1357\n')
+        if ROOT:
+            os.chown(hsm.pin_file, ASKER, ASKER)
+        answer = askers.ask({'do': 'status'})
+        self.assertEqual((answer['ok'], answer['code']), (False, 'setup'))
+        self.assertIn('PIN', answer['error'])
+
+    def test_7c_key_in_a_tpm(self):
+        def daemon(name, argv, env):
+            return Daemon(name, argv, os.path.join(self.host, name + '.log'), env)
+        tpm = Tpm(os.path.join(self.host, 'tpm'), daemon, wait_for)
+        self.addCleanup(tpm.stop)
+        named = pwd.getpwnam('games').pw_uid  # D-Bus, by which this TPM is reached, lets nobody in who has no name
+        self.asks('tpm', self.hardware_person('tpm-desk', 'tpm2:', tpm.env, named), tpm.env, named)
 
     def test_8_it_never_runs_as_root(self):
         if not ROOT:

@@ -45,8 +45,8 @@ class SoftHsm:
                        check=True, capture_output=True, env={**os.environ, **self.env}, user=user)
 
     def give_to(self, user):
-        """The token's files, and not the PIN's, to the user that will use them."""
-        uid = pwd.getpwnam(user).pw_uid
+        """The token's files, and not the PIN's, to the user (a name, or a number) that will use them."""
+        uid = pwd.getpwnam(user).pw_uid if isinstance(user, str) else user
         for folder, _, files in os.walk(os.path.join(self.dir, 'tokens')):
             for path in [folder, *(os.path.join(folder, name) for name in files)]:
                 os.chown(path, uid, -1)
