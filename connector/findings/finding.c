@@ -37,6 +37,8 @@ static const struct finding_info rows[] = {
         {"link_unheard", FINDING_STOPS, "the link stands, but the relay takes no report, so it gives no work", "Ask the relay's operator; postern check tests the way"},
         {"relay_node_down", FINDING_WARNS, "one of the relay's nodes has no link; sign-ins come by the others", "Check the way to it: postern check"},
         {"quarantined", FINDING_STOPS, "the relay saw this connector's identity on two machines and gives neither any work", "End the copy, then on the tenant admin's machine run: postern tenant release; where somebody else may have copied the key: postern tenant remove, and enrol anew"},
+        {"statement_refused", FINDING_STOPS, "the relay takes no key statement of this connector, so no service can seal a sign-in to it", "See the cause; it is said again each minute, and ends by itself once the relay takes it"},
+        {"node_refuses_statement", FINDING_WARNS, "one of the relay's nodes takes no key statement of this connector; sign-ins come by the others", "See the cause; it is said again each minute"},
         {"certificate_expired", FINDING_STOPS, "the transport certificate has expired, so the relay refuses the link", "Get a token (postern-relay token TENANT NAME), run postern enroll --again --token-file FILE, then restart posternd; no new approval is needed"},
         {"certificate_ends", FINDING_WARNS, "the transport certificate ends soon and could not be renewed", "It is tried again by itself"},
         {"clock_wrong", FINDING_STOPS, "this host's clock is wrong, so no sign-in comes here", CLOCK},

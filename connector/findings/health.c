@@ -164,14 +164,53 @@ static void judge_certificate(struct health *h, const json_t *link)
                           why[0] ? ": " : "", why);
 }
 
-/* While another is up; what none of them says is said of the link as a whole. */
-static void judge_nodes(struct health *h, const json_t *nodes)
+/* Why no service can seal to this connector, and what to do, by the relay's word for it. */
+static const char *const refusals[][3] = {
+        {"not_in_roster", "its roster does not hold this connector, or has expired by its clock",
+         "On the tenant admin's machine run: postern tenant roster publish. If it goes on, the relay's clock is wrong: "
+         "tell the relay's operator"},
+        {"not_newer", "it has one that seems newer, of a copy of this connector or of a time when a clock was ahead",
+         "If there is a copy, end it; set the clock (chronyd, systemd-timesyncd). Without a copy it ends by itself "
+         "within "
+         "two hours, and at once when postern-relay is restarted"},
+        {"invalid", "it does not verify there",
+         "If it speaks of a time, the clock of this host or of the relay is wrong: postern check compares them. "
+         "Otherwise "
+         "the relay has another roster: on the tenant admin's machine run: postern tenant roster publish"},
+};
+
+static void add_refused(struct health *h, const char *code, const json_t *part, long long since)
 {
-        const json_t *node;
+        const char *why = fact_text(part, "statement_refused"), *detail = fact_text(part, "statement_detail"),
+                   *cause = why, *remedy = NULL;
+
+        for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++)
+                if (strcmp(refusals[i][0], why) == 0) {
+                        cause = refusals[i][1];
+                        remedy = refusals[i][2];
+                }
+        (void)finding_add(h->list,
+                          (struct finding){.code = code,
+                                           .about = fact_text(part, "relay"),
+                                           .detail = why,
+                                           .since = since,
+                                           .remedy = remedy},
+                          "the relay %s does not take this connector's key statement, so no sign-in comes here by it: "
+                          "%s%s%s",
+                          fact_text(part, "relay"), cause, detail[0] ? "; it says: " : "", detail);
+}
+
+/* While another is up; what none of them says, or takes, is said of the link as a whole. */
+static void judge_nodes(struct health *h, const json_t *link)
+{
+        const json_t *nodes = json_object_get(link, "nodes"), *node;
+        const bool by_all = fact_text(link, "statement_refused")[0] != '\0';
         size_t i;
 
         json_array_foreach (nodes, i, node)
-                if (strcmp(fact_text(node, "state"), "up") != 0)
+                if (fact_text(node, "statement_refused")[0] && !by_all)
+                        add_refused(h, "node_refuses_statement", node, 0);
+                else if (strcmp(fact_text(node, "state"), "up") != 0)
                         (void)finding_add(h->list,
                                           (struct finding){.code = "relay_node_down",
                                                            .about = fact_text(node, "relay"),
@@ -211,7 +250,7 @@ static void judge_link(struct health *h)
                                   "sign-in comes here",
                                   relay);
         else
-                judge_nodes(h, json_object_get(link, "nodes"));
+                judge_nodes(h, link);
         judge_clock(h, link, fact_part(h->parts, "validator"));
         judge_certificate(h, link);
 }
@@ -249,6 +288,8 @@ static void judge_validator(struct health *h)
 {
         const json_t *v = spoken(h, "validator");
         const long long since = fact_since(h->parts, "validator", "in_roster");
+        const json_t *link = fact_part(h->parts, "link");
+        const long long refused = fact_since(h->parts, "link", "statement_refused");
         char approve[400];
 
         if (!v || !judge_roster(h, v))
@@ -265,6 +306,8 @@ static void judge_validator(struct health *h)
         else if (json_object_get(v, "services") && fact_number(v, "services", 0) == 0)
                 (void)finding_add(h->list, (struct finding){.code = "no_service"},
                                   "the roster names no sign-in service, so nobody can sign in");
+        else if (fact_text(link, "statement_refused")[0])
+                add_refused(h, "statement_refused", link, refused);
 }
 
 /* ---- sign-ins ---- */

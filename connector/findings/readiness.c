@@ -42,6 +42,8 @@ static void add_link(struct domain *d)
         add(d, "released", !json_is_true(json_object_get(link, "quarantined")),
             fact_since(d->parts, "link", "quarantined"),
             "this identity was seen on two machines, so the relay gives it no sign-in until an administrator decides");
+        add(d, "announced", !fact_text(link, "statement_refused")[0], fact_since(d->parts, "link", "statement_refused"),
+            "the relay does not take this connector's key statement, so no service can seal to it");
 }
 
 static json_t *domain_of(const json_t *parts, const char *part, const json_t *value)

@@ -10,7 +10,7 @@
 
 #include "connector/ledger/ledger.h"
 
-#define MEMBERS_MAX 16
+#define MEMBERS_MAX 18
 #define ELSEWHERE "postern status on its host tells it"
 
 static const struct shown {
@@ -22,12 +22,13 @@ static const struct shown {
           "roster_begins", "roster_expires", "services"}},
         {"link",
          {"relay", "state", "why", "detail", "since", "certificate_expires", "certificate_renewal", "certificate_why",
-          "in_roster", "clock_ahead", "nodes", "heard", "quarantined"}},
+          "in_roster", "clock_ahead", "nodes", "heard", "quarantined", "statement_refused", "statement_detail"}},
         {"process:",
          {"state", "since", "restarts", "last_end", "ends", "seccomp", "landlock", "version", "reload_refused",
           "reload_at", "keytabs"}},
 };
-static const char *const of_a_node[MEMBERS_MAX] = {"relay", "node", "state", "why", "detail", "since", "in_roster"};
+static const char *const of_a_node[MEMBERS_MAX] = {
+        "relay", "node", "state", "why", "detail", "since", "in_roster", "statement_refused", "statement_detail"};
 
 static bool is_among(const json_t *domains, const char *domain)
 {

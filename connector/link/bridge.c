@@ -121,6 +121,26 @@ static json_int_t count_hands(const struct bridge *b, const struct node *of, boo
         return h.n;
 }
 
+/* Whether a node (NULL: each that has answered) takes this connector's key statement: without it no service can seal to
+ * this connector. Why it takes none is put into the part; nothing, where it does. */
+static void put_refused(const struct bridge *b, const struct node *of, json_t *part)
+{
+        const struct report_refusal *refused = NULL;
+        const struct line *line;
+
+        TAILQ_FOREACH (line, &b->lines, entry) {
+                if ((of && line->node != of) || !link_is_heard(line->link))
+                        continue;
+                refused = link_refused(line->link);
+                if (!refused)
+                        return;
+        }
+        if (!refused)
+                return;
+        (void)json_object_set_new(part, "statement_refused", json_string(refused->why));
+        (void)json_object_set_new(part, "statement_detail", json_string(refused->detail));
+}
+
 static json_t *nodes_json(const struct bridge *b)
 {
         json_t *list = json_array();
@@ -129,12 +149,13 @@ static json_t *nodes_json(const struct bridge *b)
         TAILQ_FOREACH (node, &b->nodes, entry) {
                 char flaw[ERROR_TEXT_MAX];
 
-                (void)json_array_append_new(
-                        list, json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:b, s:I, s:I}", "relay", node->url, "node",
-                                        node->name, "state", node->why == LINK_UP ? "up" : "down", "why",
-                                        bridge_down_text(node->why), "detail", why_down(node, flaw, sizeof(flaw)),
-                                        "since", (json_int_t)node->since, "in_roster", node->in_roster, "in_hand",
-                                        count_hands(b, node, false), "undelivered", count_hands(b, node, true)));
+                json_t *part = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:b, s:I, s:I}", "relay", node->url, "node",
+                                         node->name, "state", node->why == LINK_UP ? "up" : "down", "why",
+                                         bridge_down_text(node->why), "detail", why_down(node, flaw, sizeof(flaw)),
+                                         "since", (json_int_t)node->since, "in_roster", node->in_roster, "in_hand",
+                                         count_hands(b, node, false), "undelivered", count_hands(b, node, true));
+                put_refused(b, node, part);
+                (void)json_array_append_new(list, part);
         }
         return list;
 }
@@ -160,6 +181,7 @@ void bridge_send_status(struct bridge *b)
                           "in_hand", count_hands(b, NULL, false), "undelivered", count_hands(b, NULL, true), "requests",
                           (json_int_t)b->requests, "verdicts", (json_int_t)b->verdicts, "nodes", nodes_json(b), "heard",
                           best && link_is_heard(best->link), "quarantined", best && link_is_quarantined(best->link));
+        put_refused(b, NULL, json);
         char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
 
         json_decref(json);

@@ -143,7 +143,9 @@ struct link {
         bool report_due;                    /* something changed that the relay does not know */
         uint64_t receipt_at;                /* or only receipts, which wait until then; 0: none */
         bool statement_posted;              /* in the report under way */
-        bool statement_known;               /* the relay has the current one */
+        bool statement_known;               /* the relay has the current one, or said why it takes none */
+        struct report_refusal refused;      /* that; why "": nothing of the kind */
+        uint64_t refused_at, refused_since; /* the latest such answer, and the first of them in a row */
         bool heard;                         /* one of this session was answered */
         bool quarantined;                   /* and the latest answer said so */
         bool in_hand_posted, in_hand_known; /* the list of what is in hand: once a session */

@@ -16,6 +16,8 @@
 #include "queue/link/host.h"
 #include "queue/link/internal.h"
 
+#define REFUSED_FOR 15000 /* ms, until it is told that the relay takes no statement */
+
 static const char *phase_text(enum link_phase phase)
 {
         switch (phase) {
@@ -54,6 +56,13 @@ bool link_is_up(const struct link *l)
 bool link_is_quarantined(const struct link *l)
 {
         return link_is_heard(l) && l->quarantined;
+}
+
+const struct report_refusal *link_refused(const struct link *l)
+{
+        const bool lasts = l->refused.why[0] && loop_now(l->loop) - l->refused_since >= REFUSED_FOR;
+
+        return lasts && link_is_heard(l) ? &l->refused : NULL;
 }
 
 bool link_is_heard(const struct link *l)
@@ -429,7 +438,7 @@ int link_new(struct link **ret_l, const struct link_config *config, struct error
                                      .key_pem = config->key_pem,
                                      .key = config->key,
                                      .proxy = config->proxy,
-                                     .agent = "posternd"};
+                                     .agent = "posternd/" POSTERN_VERSION};
         struct link_host *host = config->host;
         _cleanup_(link_freep) struct link *l = calloc(1, sizeof(*l));
         int r;

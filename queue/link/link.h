@@ -177,6 +177,10 @@ bool link_is_heard(const struct link *l);
 /* Whether the relay said, in its latest answer to this session, that it keeps the connector from work (PROTOCOL 12.6).
  */
 bool link_is_quarantined(const struct link *l);
+/* Why the relay, in its latest answer to a report with the key statement, did not take it, as it goes on for 15 s
+ * (while a roster is on its way both are right); NULL: nothing of the kind is known. Borrowed, until the next answer.
+ */
+const struct report_refusal *link_refused(const struct link *l);
 /* Requests handed over and not answered; verdicts not confirmed. */
 size_t link_in_hand(const struct link *l);
 size_t link_undelivered(const struct link *l);

@@ -13,6 +13,7 @@
 #include "queue/link/internal.h"
 
 #define URL_MAX 600
+#define STATEMENT_AGAIN 60000 /* ms, after the relay refused it */
 #define IN_HAND_BYTES (ID_MAX + 3)
 #define ITEM_OVERHEAD 160 /* JSON around one item, its id included */
 
@@ -143,6 +144,12 @@ static int list_in_hand(struct link *l, struct report *r)
         return 0;
 }
 
+/* A relay that takes no statement may do so later: its roster or a clock was wrong. */
+static bool refused_long_ago(const struct link *l)
+{
+        return l->refused.why[0] && loop_now(l->loop) - l->refused_at >= STATEMENT_AGAIN;
+}
+
 static int make_body(struct link *l, bool held, struct buffer *body)
 {
         struct batch b = {.report = l->state.report};
@@ -152,7 +159,7 @@ static int make_body(struct link *l, bool held, struct buffer *body)
         memcpy(b.report.session, l->hello.session, sizeof(b.report.session));
         memcpy(b.report.boot, l->boot, sizeof(b.report.boot));
         b.report.granted = l->granted;
-        l->statement_posted = b.report.statement && !l->statement_known;
+        l->statement_posted = b.report.statement && (!l->statement_known || refused_long_ago(l));
         if (!l->statement_posted)
                 b.report.statement = NULL;
         r = list_in_hand(l, &b.report);
@@ -228,6 +235,12 @@ static void on_accepted(struct link *l, const struct buffer *body)
         l->quarantined = answer.quarantined;
         if (l->drain_posted && !l->drain_known_at)
                 l->drain_known_at = loop_now(l->loop);
+        if (l->statement_posted) {
+                l->refused_at = loop_now(l->loop);
+                if (!l->refused.why[0])
+                        l->refused_since = l->refused_at;
+                l->refused = answer.refused;
+        }
         l->statement_known = l->statement_known || l->statement_posted;
         l->statement_posted = false;
         l->in_hand_known = l->in_hand_known || l->in_hand_posted;

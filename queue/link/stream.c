@@ -275,6 +275,7 @@ void link_stream_connect(struct link *l)
         l->serial++;
         l->last_seq = l->granted = l->granted_sent = 0;
         l->statement_known = l->statement_posted = false;
+        l->refused = (struct report_refusal){.why = ""};
         l->heard = l->in_hand_posted = l->in_hand_known = false;
         l->receipt_at = 0;
         l->report_fails = 0;

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -58,6 +59,37 @@ static void add_live(struct relay_faults *faults, const char *metrics)
         }
 }
 
+/* How many connectors of which version are linked to the running relay: an array of {"version","connectors"}. Texts are
+ * as connectors call themselves. */
+static json_t *versions(const char *metrics)
+{
+        static const char sample[] = "\npostern_relay_connectors{version=\"";
+        json_t *list = json_array();
+
+        for (const char *at = metrics; at && (at = strstr(at, sample));) {
+                const char *name = at += sizeof(sample) - 1;
+
+                at += strcspn(at, "\"\\\n");
+                if (at[0] == '"' && at[1] == '}')
+                        (void)json_array_append_new(
+                                list, json_pack("{s:o, s:I}", "version", json_stringn(name, (size_t)(at - name)),
+                                                "connectors", (json_int_t)strtoll(at + 2, NULL, 10)));
+        }
+        return list;
+}
+
+static void print_versions(const char *metrics)
+{
+        json_t *list = versions(metrics), *each;
+        size_t i;
+
+        json_array_foreach (list, i, each)
+                printf("linked: %lld of version %s\n",
+                       (long long)json_integer_value(json_object_get(each, "connectors")),
+                       json_string_value(json_object_get(each, "version")));
+        json_decref(list);
+}
+
 int relay_cli_status(const struct relay_cli *cli)
 {
         _cleanup_(buffer_free) struct buffer metrics = BUFFER(ANSWER_MAX);
@@ -79,8 +111,8 @@ int relay_cli_status(const struct relay_cli *cli)
         }
         const int status = runs && relay_faults_stopping(&faults) == 0 ? 0 : 1;
         if (cli->json) {
-                const int r = relay_cli_print_json(
-                        json_pack("{s:b, s:b, s:o}", "runs", runs, "asked", asked == 0, "faults", list));
+                const int r = relay_cli_print_json(json_pack("{s:b, s:b, s:o, s:o}", "runs", runs, "asked", asked == 0,
+                                                             "linked", versions(metrics.data), "faults", list));
                 return r ? r : status;
         }
         json_decref(list);
@@ -88,6 +120,7 @@ int relay_cli_status(const struct relay_cli *cli)
                        : asked == 0  ? "postern-relay runs"
                        : socket_path ? "postern-relay runs, but does not answer at metrics_socket"
                                      : "postern-relay runs; set metrics_socket to have its own word, too");
+        print_versions(metrics.data);
         for (size_t i = 0; i < faults.n; i++)
                 printf("%s %s: %s\n    %s\n    %s\n", faults.all[i].info->stops ? "FAULT  " : "warning",
                        faults.all[i].info->code, faults.all[i].text, faults.all[i].info->meaning,

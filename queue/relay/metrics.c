@@ -3,7 +3,7 @@
  * served on a UNIX socket (`metrics_socket`, GET /metrics) in Prometheus's text form.
  *
  * It has a server of its own, so that nothing of this can be asked on a listening port. Labels are names of tenants
- * and connectors, which only the operator and the tenant's key make, and words of tables.
+ * and connectors, which only the operator and the tenant's key make, words of tables, and a few versions.
  */
 #include <errno.h>
 #include <math.h>
@@ -19,6 +19,7 @@
 #endif
 #define TEXT_MAX (4 * 1024 * 1024)
 #define SCRAPERS_MAX 16
+#define VERSIONS_MAX 15
 
 /* How the sign-ins, or the questions, of one tenant ended; between answered and cancelled: problems. */
 struct ends {
@@ -226,6 +227,35 @@ static void put_links(struct metrics *m, const struct relay *relay)
         }
 }
 
+/* Of which versions the connectors are that are linked here. A connector calls itself what it likes, so there is a
+ * bound: the rest are "other". */
+static void put_versions(struct metrics *m, const struct relay *relay)
+{
+        struct {
+                const char *name;
+                double n;
+        } versions[VERSIONS_MAX + 1] = {{NULL, 0}};
+        const struct tenant *t;
+        const struct session *s;
+
+        LIST_FOREACH (t, &relay->tenants, entry)
+                TAILQ_FOREACH (s, &t->sessions, entry) {
+                        size_t i = 0;
+
+                        if (session_of_connector(t, s->connector) != s)
+                                continue;
+                        while (i < VERSIONS_MAX && versions[i].name && strcmp(versions[i].name, s->agent) != 0)
+                                i++;
+                        versions[i].name = i < VERSIONS_MAX ? s->agent : "other";
+                        versions[i].n++;
+                }
+        metrics_begin(m, "postern_relay_connectors", METRICS_GAUGE, "Connectors that are linked here, by version.");
+        for (size_t i = 0; i <= VERSIONS_MAX; i++)
+                if (versions[i].name)
+                        metrics_put(m, versions[i].n, "version", versions[i].name[0] ? versions[i].name : "not told",
+                                    METRICS_END);
+}
+
 static void put_tenants(struct metrics *m, const struct relay *relay)
 {
         const struct tenant *t;
@@ -242,6 +272,7 @@ static void put_tenants(struct metrics *m, const struct relay *relay)
                 if (t->roster)
                         metrics_put(m, (double)t->roster->exp, "tenant", t->name, METRICS_END);
         put_links(m, relay);
+        put_versions(m, relay);
 }
 
 /* What went over between the nodes, where there are several. */

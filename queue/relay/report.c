@@ -73,17 +73,25 @@ static int take_realms(struct session *s, const struct report *report)
         return 0;
 }
 
-/* A statement that does not verify is ignored, and said once. */
-static void take_statement(struct session *s, const char *text)
+/* One that is not taken is told to its connector each time, and to the log once. */
+static void take_statement(struct session *s, const char *text, struct report_refusal *ret_refused)
 {
         uint8_t hash[SHA256_DIGEST_LENGTH];
         char shown[KID_LEN + 1];
         struct error err;
+        const int code = tenant_put_statement(s->relay, s->tenant, s->connector, text, &err);
 
-        if (tenant_put_statement(s->relay, s->tenant, s->connector, text, &err) == 0) {
+        if (code == 0) {
                 api_keys_touch(s->relay, s->tenant);
                 return;
         }
+        (void)snprintf(ret_refused->why, sizeof(ret_refused->why), "%s",
+                       code == -ENOKEY   ? "not_in_roster"
+                       : code == -ESTALE ? "not_newer"
+                                         : "invalid");
+        (void)snprintf(ret_refused->detail, sizeof(ret_refused->detail), "%.*s", REFUSAL_DETAIL_MAX, err.text);
+        if (!utf8_valid(ret_refused->detail, strlen(ret_refused->detail)))
+                ret_refused->detail[0] = '\0';
         SHA256((const unsigned char *)text, strlen(text), hash);
         b64u_encode_to(shown, hash, sizeof(hash));
         if (strcmp(shown, s->refused_statement) == 0)
@@ -157,7 +165,7 @@ static void answer_report(struct http_req *r, struct session *s, struct report *
         if (!is_draining(report))
                 session_takes_over(s);
         if (report->statement)
-                take_statement(s, report->statement);
+                take_statement(s, report->statement, &answer.refused);
         take_items(s, report, &answer);
         if (report->has_in_hand)
                 dispatch_in_hand(s->link, report->in_hand, report->n_in_hand);

@@ -284,8 +284,26 @@ int report_answer_encode(const struct report_answer *a, struct buffer *out)
                 json_write_int(&w, "report", a->report);
         if (a->quarantined)
                 json_write_bool(&w, "quarantined", true);
+        if (a->refused.why[0]) {
+                json_write_open(&w, "statement_refused", '{');
+                json_write_str(&w, "why", a->refused.why);
+                json_write_opt(&w, "detail", a->refused.detail);
+                json_write_close(&w, '}');
+        }
         json_write_close(&w, '}');
         return json_write_end(&w);
+}
+
+static void read_refusal(struct json_reader *r, struct report_refusal *refused)
+{
+        struct json_reader inner;
+
+        if (!json_read_has(r, "statement_refused"))
+                return;
+        json_read_object(&inner, r, "statement_refused", JSON_REQUIRED);
+        json_read_str(&inner, "why", JSON_REQUIRED, refused->why, sizeof(refused->why));
+        json_read_str(&inner, "detail", JSON_OPTIONAL, refused->detail, sizeof(refused->detail));
+        json_read_end(&inner, false);
 }
 
 int report_answer_decode(struct report_answer *ret_a, const char *json, size_t n, struct error *err)
@@ -304,6 +322,7 @@ int report_answer_decode(struct report_answer *ret_a, const char *json, size_t n
         if (a.has_reconnect)
                 read_reconnect(&r, &a.reconnect_min, &a.reconnect_max);
         a.report = read_report(&r, 0);
+        read_refusal(&r, &a.refused);
         result = json_read_end(&r, false);
         if (result < 0)
                 report_answer_clear(&a);

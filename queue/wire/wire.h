@@ -194,6 +194,12 @@ int report_encode(const struct report *r, struct buffer *out);
 int report_decode(struct report *ret_r, const char *json, size_t n, struct error *err);
 void report_clear(struct report *r);
 /* The answer to a report. */
+/* Why a relay takes no statement: one word, and more for people. */
+#define REFUSAL_DETAIL_MAX 255
+struct report_refusal {
+        char why[32];                        /* "not_in_roster" "invalid" "not_newer", or one that is unknown here */
+        char detail[REFUSAL_DETAIL_MAX + 1]; /* what the relay says of it, or "" */
+};
 struct report_answer {
         bool has_reconnect;
         uint32_t reconnect_min, reconnect_max; /* ms: the schedule from now on, instead of hello's */
@@ -202,6 +208,7 @@ struct report_answer {
         char (*confirmed)[ID_MAX + 1]; /* owned */
         char (*late)[ID_MAX + 1];      /* owned */
         bool quarantined;              /* the connector gets no work, for its identity runs twice (12.6) */
+        struct report_refusal refused; /* the statement of the report; why "": it was taken, or there was none */
 };
 int report_answer_encode(const struct report_answer *a, struct buffer *out);
 int report_answer_decode(struct report_answer *ret_a, const char *json, size_t n, struct error *err);

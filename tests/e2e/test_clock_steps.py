@@ -2,6 +2,7 @@
 
 usage: test_clock_steps.py BUILD
 """
+import json
 import os
 import unittest
 
@@ -72,6 +73,41 @@ class ClockSteps(SiteTest):
         for seconds in (NEAR, -NEAR, 0):
             self.clock.set(seconds)
             self.signs_in()
+
+
+class RelayAhead(SiteTest):
+    """A relay that starts by a clock of the future takes no statement: whoever is linked to it knows why it gets no sign-ins."""
+    CONNECTORS = [('north', 'ldap')]
+
+    @classmethod
+    def prepare(cls):
+        super().prepare()
+        cls.clock = lab_clock.Clock(os.path.join(cls.top, 'clock'))
+        cls.site.relay_env = cls.clock.environment(lab_clock.library(cls.site.build))
+
+    def finding(self, code):
+        told = self.north.postern('status', '--json', check=False).stdout
+        return next((f for f in json.loads(told or '{"findings": []}')['findings'] if f['code'] == code), None)
+
+    def starts_at(self, seconds):
+        self.site.relay.stop()
+        self.clock.set(seconds)
+        self.site.restart_relay()
+
+    def test_status_says_it(self):
+        self.north = self.site.connectors['north']
+        self.north.wait_ready()
+        self.assertIsNone(self.finding('statement_refused'))
+        self.starts_at(3 * 3600)
+        found = wait_for('status says that no service can seal to it', lambda: self.finding('statement_refused'), interval=1)
+        print(' ', found['cause'], found['remedy'], flush=True)
+        self.assertEqual(found['level'], 'stops')
+        self.assertIn("does not take this connector's key statement", found['cause'])
+        self.assertIn('clock', found['remedy'])
+        self.assertEqual(self.site.sign_in(*self.account('GOOD1')[:2])[1]['verdict'], 'unavailable')
+        self.starts_at(0)
+        wait_for('it is well again', lambda: not self.finding('statement_refused'), interval=1)
+        self.north.wait_ready()
 
 
 if __name__ == '__main__':

@@ -232,9 +232,9 @@ static json_t *make_link(void)
                      event("roster", pool_text("{\"jws\":\"%s\"}", w->roster_jws)),
                      event("drain", "{\"reconnect\":[0,5000]}"));
 
-        return PACK("{s:s, s:o, s:[s,s,s], s:s}", "about",
-                    "The link: events as they stand in the stream, reports, and the answer to a report.", "events",
-                    events, "reports",
+        return PACK("{s:s, s:o, s:[s,s,s], s:s, s:s}", "about",
+                    "The link: events as they stand in the stream, reports, and answers to reports.", "events", events,
+                    "reports",
                     pool_text("{\"session\":\"" SESSION
                               "\",\"boot\":\"%s\",\"granted\":64,\"ready\":{\"corp.example\":true},\"reasons\":[],"
                               "\"load\":0.000,\"statement\":\"%s\",\"in_hand\":[],\"items\":[]}",
@@ -251,7 +251,9 @@ static json_t *make_link(void)
                               "corp.example\"],\"load\":0.000,\"items\":[{\"id\":\"" REQUEST_ID
                               "\",\"is\":\"verdict\",\"jwe\":\"%s\"}]}",
                               boot, w->verdicts[0].jwe),
-                    "answer", "{\"confirmed\":[\"" REQUEST_ID "\"],\"late\":[]}");
+                    "answer", "{\"confirmed\":[\"" REQUEST_ID "\"],\"late\":[]}", "answer_refused",
+                    "{\"confirmed\":[],\"late\":[],\"statement_refused\":{\"why\":\"not_in_roster\",\"detail\":"
+                    "\"connector " BERLIN_1 " is not in the roster\"}}");
 }
 
 /* ---- words ---- */

@@ -607,7 +607,7 @@ static void test_stream(void **state)
 static void test_reports(void **state)
 {
         const json_t *list = at(link_file, "reports");
-        const char *answer = text_at(link_file, "answer");
+        const char *answer = text_at(link_file, "answer"), *refused = text_at(link_file, "answer_refused");
         _cleanup_(buffer_free) struct buffer anew = BUFFER(REPORT_MAX);
         struct report_answer a = {0};
         struct error err = {""};
@@ -627,6 +627,12 @@ static void test_reports(void **state)
         assert_int_equal(report_answer_decode(&a, answer, strlen(answer), &err), 0);
         assert_int_equal(report_answer_encode(&a, &anew), 0);
         BYTES_EQUAL(answer, anew);
+        report_answer_clear(&a);
+        buffer_clear(&anew);
+        assert_int_equal(report_answer_decode(&a, refused, strlen(refused), &err), 0);
+        assert_string_equal(a.refused.why, "not_in_roster");
+        assert_int_equal(report_answer_encode(&a, &anew), 0);
+        BYTES_EQUAL(refused, anew);
         report_answer_clear(&a);
 }
 

@@ -13,7 +13,8 @@
 
 static const char good[] =
         "{\"parts\":{"
-        "\"link\":{\"since\":{\"heard\":20,\"quarantined\":21},\"value\":{\"state\":\"up\",\"heard\":true,\"since\":10,"
+        "\"link\":{\"since\":{\"heard\":20,\"quarantined\":21,\"statement_refused\":22},\"value\":{\"state\":\"up\","
+        "\"heard\":true,\"since\":10,"
         "\"quarantined\":false,\"detail\":\"n1\"}},"
         "\"validator\":{\"since\":{\"clock\":30,\"keys\":31},\"value\":{\"keys\":true,\"clock\":{\"state\":\"fine\","
         "\"detail\":\"\"}}},"
@@ -42,7 +43,7 @@ static void all_are_met(void **state)
         assert_string_equal(json_string_value(json_object_get(domain, "domain")), "corp.example");
         assert_true(json_is_true(json_object_get(domain, "ready")));
         assert_int_equal(json_integer_value(json_object_get(domain, "since")), 50);
-        assert_int_equal(json_array_size(json_object_get(domain, "conditions")), 6);
+        assert_int_equal(json_array_size(json_object_get(domain, "conditions")), 7);
 }
 
 static void each_is_needed(void **state)
@@ -56,6 +57,7 @@ static void each_is_needed(void **state)
                 {"link", "link", "state", json_string("down"), 10, "n1"},
                 {"link", "link", "heard", json_false(), 20, "answered no report"},
                 {"released", "link", "quarantined", json_true(), 21, "two machines"},
+                {"announced", "link", "statement_refused", json_string("invalid"), 22, "no service can seal"},
                 {"clock", "validator", "clock", json_pack("{s:s, s:s}", "state", "wrong", "detail", "10 min off"), 30,
                  "10 min off"},
                 {"keys", "validator", "keys", json_false(), 31, "could not be made"},

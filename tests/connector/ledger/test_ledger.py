@@ -663,6 +663,10 @@ class LedgerTest(LedgerCase):
             'quarantined': {'link': {'heard': True, 'quarantined': True}},
             'link_unheard': {'link': {'heard': False, 'since': now - 60}},
             'link_down': {'link': {'state': 'down', 'detail': 'refused', 'since': now - 60}},
+            'statement_refused': {'link': {'statement_refused': 'not_newer', 'statement_detail': '5 is not newer than 7',
+                                           'nodes': [{'relay': 'https://n1', 'state': 'up', 'statement_refused': 'not_newer'}]}},
+            'node_refuses_statement': {'link': {'nodes': [{'relay': 'https://n1', 'state': 'up'}, {
+                'relay': 'https://n2', 'state': 'up', 'statement_refused': 'invalid', 'statement_detail': 'it has expired'}]}},
             'clock_wrong': {'validator': {'clock': {'state': 'wrong', 'detail': 'two say so'}}},
             'clock_of_relay': {'validator': {'clock': {'state': 'relay_off', 'detail': 'it says so alone'}}},
             'clock_of_service': {'validator': {'clock': {'state': 'service_off', 'detail': 'it says so alone'}}},

@@ -140,6 +140,39 @@ static void answers_ask_for_fewer_reports(void **state)
         assert_true(n >= 12 && n <= 16);
 }
 
+/* What the relay does not take it says why, and hears again a minute later. */
+static void a_refused_statement_is_said_again(void **state)
+{
+        static char refused[] = "{\"confirmed\":[],\"late\":[],\"statement_refused\":{\"why\":\"not_newer\","
+                                "\"detail\":\"5 is not newer than 7\"}}";
+        struct test *t = *state;
+        struct link_state s = state_of(4);
+
+        assert_null(link_refused(t->link));
+        t->answer = refused;
+        s.statement = "s.t.n";
+        assert_int_equal(link_set_state(t->link, &s), 0);
+        pass(t, 50);
+        assert_non_null(strstr(t->last, "\"statement\":\"s.t.n\""));
+        assert_null(link_refused(t->link)); /* a roster may be on its way */
+        pass(t, 15000);
+        assert_string_equal(link_refused(t->link)->why, "not_newer");
+        assert_string_equal(link_refused(t->link)->detail, "5 is not newer than 7");
+        for (int i = 0; i < 4; i++) {
+                fake_send(t->stream, ": hb\n\n");
+                pass(t, 10000);
+                assert_null(strstr(t->last, "statement"));
+        }
+        assert_non_null(link_refused(t->link)); /* an answer to a report without it says nothing of it */
+        t->answer = NULL;
+        fake_send(t->stream, ": hb\n\n");
+        for (uint64_t i = 0; i < 20000 && !strstr(t->last, "statement"); i += 10)
+                pass(t, 10);
+        assert_non_null(strstr(t->last, "\"statement\":\"s.t.n\""));
+        pass(t, 50);
+        assert_null(link_refused(t->link));
+}
+
 static void credit_is_a_ceiling(void **state)
 {
         struct test *t = *state;
@@ -605,6 +638,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(first_report_says_all, begin_up, end),
                 cmocka_unit_test_setup_teardown(a_sign_in, begin_up, end),
+                cmocka_unit_test_setup_teardown(a_refused_statement_is_said_again, begin_up, end),
                 cmocka_unit_test_setup_teardown(what_finishes_meanwhile_shares_the_next_report, begin_up, end),
                 cmocka_unit_test_setup_teardown(late_is_told, begin_up, end),
                 cmocka_unit_test_setup_teardown(reports_at_least_every_five_seconds, begin_up, end),

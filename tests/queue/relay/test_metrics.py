@@ -2,6 +2,7 @@
 """What a relay tells Prometheus, over its UNIX socket and nowhere else. Usage: test_metrics.py RELAY FORGE"""
 import concurrent.futures
 import http.client
+import json
 import os
 import socket
 import stat
@@ -82,6 +83,10 @@ class MetricsTest(unittest.TestCase):
                 self.assertTrue(least <= self.value('postern_relay_' + name) - now <= most, self.value('postern_relay_' + name))
         checked = subprocess.run(['promtool', 'check', 'metrics'], input=self.get()[1], capture_output=True, text=True, check=False)
         self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
+        # who is linked, by the version that a connector tells: `status` says it, too
+        self.assertEqual(self.value('postern_relay_connectors{version="test/1"}'), 1)
+        self.assertIn({'version': 'test/1', 'connectors': 1}, json.loads(relay.cli('--json', 'status', check=False).stdout)['linked'])
+        self.assertIn('linked: 1 of version test/1\n', relay.cli('status', check=False).stdout)
         c.hang_up()
         self.assertEqual(relay.sign_in(relay.seal(c), budget=500)[0], 503)
         wait_for('the problem', lambda: self.value('postern_relay_sign_ins_total{tenant="acme",outcome="no-connector"}') == 1)

@@ -304,7 +304,8 @@ class SignIns(Linked):
         c.open_stream()
         self.connectors.append(c)
         status, _, body = c.report(credit=4, statement=c.statement())
-        self.assertEqual((status, body), (200, {'confirmed': [], 'late': []}))
+        self.assertEqual((status, body), (200, {'confirmed': [], 'late': [], 'statement_refused': {
+            'why': 'not_in_roster', 'detail': f'connector {c.id} is not in the roster'}}))
         self.assertIn('not in the roster', wait_for('the log tells', lambda: 'statement_ignored' in relay.log_text() and relay.log_text()))
         relay.approve(c)
         while c.next('roster')['jws'] != self.keys()['roster']:
@@ -312,7 +313,13 @@ class SignIns(Linked):
         self.assertEqual(c.announce()[0], 200)
         self.assertEqual([p for p in relay.request('GET', relay.tenant_path('pending'), headers=relay.as_admin())[2] if p['id'] == c.id], [])
         self.assertEqual(self.keys()['ready'], [])
-        c.report(statement=c.statement())
+        older, newer = c.statement(), c.statement()
+        self.assertEqual(c.report(statement=newer)[2], {'confirmed': [], 'late': []})
+        self.assertEqual(c.report(statement=newer)[2], {'confirmed': [], 'late': []})
+        refused = c.report(statement=older)[2]['statement_refused']
+        self.assertEqual(refused['why'], 'not_newer')
+        self.assertIn('is not newer than', refused['detail'])
+        self.assertNotIn('statement_refused', c.report()[2])
         keys = self.keys()
         self.assertIn({'kid': c.identity['kid'], 'realms': ['corp.example'], 'weight': 64}, keys['ready'])
         status = relay.request('GET', relay.tenant_path('status'), headers=relay.as_service())[2]['connectors']
@@ -667,8 +674,8 @@ class SignIns(Linked):
         self.assertEqual(b.report([{'id': id, 'is': 'verdict', 'jwe': 'x..x.x.x'}])[2]['late'], [id])
         b.report([{'id': id, 'is': 'declined', 'why': 'full'}])
         before = len(self.keys()['statements'])
-        b.report(statement=a.statement())  # another's statement
-        b.report(statement=b.statement(key=a.key_file))
+        for text in (a.statement(), b.statement(key=a.key_file)):  # another's, and one that another key signed
+            self.assertEqual(b.report(statement=text)[2]['statement_refused']['why'], 'invalid')
         self.assertEqual(len(self.keys()['statements']), before)
         a.report([{'id': id, 'is': 'verdict', 'jwe': 'a..a.a.a'}])
         self.assertEqual(later.result()[2], b'a..a.a.a')

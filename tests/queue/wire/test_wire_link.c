@@ -383,6 +383,17 @@ static void answer_round_trip(void **state)
         assert_int_equal(report_answer_encode(&a, &out), 0);
         assert_string_equal(out.data, more);
         report_answer_clear(&a);
+        static const char refused[] = "{\"confirmed\":[],\"late\":[],\"statement_refused\":{\"why\":\"invalid\","
+                                      "\"detail\":\"it has expired\"}}";
+        assert_int_equal(report_answer_decode(&a, refused, strlen(refused), &err), 0);
+        assert_string_equal(a.refused.why, "invalid");
+        assert_string_equal(a.refused.detail, "it has expired");
+        buffer_clear(&out);
+        assert_int_equal(report_answer_encode(&a, &out), 0);
+        assert_string_equal(out.data, refused);
+        report_answer_clear(&a);
+        assert_says(report_answer_decode(&a, "{\"confirmed\":[],\"late\":[],\"statement_refused\":{}}", 49, &err),
+                    -EBADMSG, &err, "why is missing");
         assert_says(report_answer_decode(&a, "{\"confirmed\":[],\"late\":[],\"reconnect\":[2,1]}", 44, &err), -EBADMSG,
                     &err, "ends before it begins");
         assert_says(report_answer_decode(&a, "{\"confirmed\":[],\"late\":[],\"report\":999}", 39, &err), -EBADMSG, &err,
