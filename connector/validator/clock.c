@@ -27,25 +27,20 @@ const char *clock_state_text(enum clock_state state)
         return "?";
 }
 
-static struct clock_word *word_of(struct clock_watch *w, enum clock_source source, const char *name)
-{
-        struct clock_word *oldest = NULL;
-
-        for (size_t i = 0; i < CLOCK_SOURCES; i++) {
-                struct clock_word *word = &w->words[i];
-
-                if (word->source == source && strncmp(word->name, name, sizeof(word->name) - 1) == 0)
-                        return word;
-                if (word->source != CLOCK_RELAY && (!oldest || word->at < oldest->at))
-                        oldest = word;
-        }
-        return oldest;
-}
-
 void clock_note(struct clock_watch *w, enum clock_source source, const char *name, int64_t wall, uint64_t at_ms)
 {
-        struct clock_word *word = word_of(w, source, name);
+        struct clock_word *word = NULL; /* the source's own, else the oldest */
 
+        for (size_t i = 0; i < CLOCK_SOURCES; i++) {
+                struct clock_word *at = &w->words[i];
+
+                if (at->source == source && strncmp(at->name, name, sizeof(at->name) - 1) == 0) {
+                        word = at;
+                        break;
+                }
+                if (at->source != CLOCK_RELAY && (!word || at->at < word->at))
+                        word = at;
+        }
         if (!word) /* all places are the relay's: it has one */
                 return;
         word->source = source;

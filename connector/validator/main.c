@@ -59,13 +59,6 @@ static int read_identity(struct validator *v, int fd, struct error *err)
         return r < 0 ? error_prefix(err, r, "%s", FILE_IDENTITY) : 0;
 }
 
-static int take_holder(struct validator *v, int fd, struct error *err)
-{
-        int r = key_from_holder(&v->identity, fd, NULL, err);
-
-        return r < 0 ? error_prefix(err, r, "identity key") : 0;
-}
-
 /* Without its holder there is no statement more; a new start gets a new one. What runs is answered before, where an
  * hourly key signs verdicts. */
 static void on_holder(void *arg, int fd, int events)
@@ -84,13 +77,6 @@ static void on_holder(void *arg, int fd, int events)
         v->orphaned = v->holder_gone = true;
         signins_drain(v->signins);
         loop_timer_in(v->turn, PROCESS_LAST_WORDS_MS);
-}
-
-static int watch_holder(struct validator *v)
-{
-        const int fd = key_holder_fd(v->identity);
-
-        return fd < 0 ? 0 : loop_io_new(&v->holder, v->process.loop, NULL, fd, LOOP_READ, on_holder, v);
 }
 
 static int read_hash_key(struct validator *v, int fd, struct error *err)
@@ -134,8 +120,10 @@ static int on_file(void *arg, const char *name, int fd_in, struct error *err)
                 return read_hash_key(v, fd, err);
         handed = fd;
         fd = -1;
-        if (!strcmp(name, FILE_IDENTITY_HOLDER))
-                return take_holder(v, handed, err);
+        if (!strcmp(name, FILE_IDENTITY_HOLDER)) {
+                int r = key_from_holder(&v->identity, handed, NULL, err);
+                return r < 0 ? error_prefix(err, r, "identity key") : 0;
+        }
         if (!strncmp(name, FILE_DC_CA, ca))
                 return domains_ca(v->domains, name + ca, handed, err);
         if (v->process.started) {
@@ -351,6 +339,7 @@ static int check_only(struct validator *v, struct error *err)
 static int on_start(void *arg, const char *boot, const char *connector_id, struct error *err)
 {
         struct validator *v = arg;
+        int holder;
 
         if (v->process.check)
                 return check_only(v, err);
@@ -360,14 +349,15 @@ static int on_start(void *arg, const char *boot, const char *connector_id, struc
         r = enckeys_init(&v->keys, v->identity, v->enrolment.id, v->enrolment.tenant, boot, v->process.seq);
         if (r < 0)
                 return error_fail(err, r, "boot id %s is malformed", boot);
-        v->keys.hourly = v->config->signing == SIGNING_HOURLY ||
-                         (v->config->signing == SIGNING_AUTO && key_holder_fd(v->identity) >= 0);
+        holder = key_holder_fd(v->identity);
+        v->keys.hourly = v->config->signing == SIGNING_HOURLY || (v->config->signing == SIGNING_AUTO && holder >= 0);
         validator_load_roster(v);
         r = validate_new(&v->validate, v->process.loop, &v->config->validate, on_ready_changed, v, err);
         if (r < 0)
                 return r;
         validator_apply_roster(v);
-        if (replay_new(&v->replay, REPLAY_MAX) < 0 || make_signins(v) < 0 || watch_holder(v) < 0 ||
+        if (replay_new(&v->replay, REPLAY_MAX) < 0 || make_signins(v) < 0 ||
+            (holder >= 0 && loop_io_new(&v->holder, v->process.loop, NULL, holder, LOOP_READ, on_holder, v) < 0) ||
             loop_timer_new(&v->turn, v->process.loop, NULL, on_turn, v) < 0)
                 return error_fail(err, -ENOMEM, "out of memory");
         if (validator_capacity(v) < v->config->in_flight)

@@ -64,21 +64,11 @@ void validator_load_roster(struct validator *v)
         log_info("roster.loaded", KV_U("seq", seq), KV_S("valid", roster ? "yes" : "no"));
 }
 
-/* A relay can send any number of bad rosters. */
-static void refuse(struct validator *v, const struct error *err)
-{
-        uint64_t missed;
-
-        if (!limit_take(&v->refusals, loop_now(v->process.loop), &missed))
-                return;
-        log_warning("roster.refused", KV_S("why", err->text), KV_U("not_logged_before", missed));
-        validator_event(v, "roster.refused", err->text);
-}
-
 static void take_roster(struct validator *v, const char *text, size_t n)
 {
         struct roster *roster = NULL;
         struct error err = {""};
+        uint64_t missed;
 
         if (v->roster && v->roster->text && strlen(v->roster->text) == n && !memcmp(v->roster->text, text, n))
                 return;
@@ -86,7 +76,10 @@ static void take_roster(struct validator *v, const char *text, size_t n)
                                loop_wall(v->process.loop), v->roster_seq, &err) < 0 ||
             roster_same_as_seen(roster, v->roster_seq, v->roster_hash, &err) < 0) {
                 roster_free(roster);
-                refuse(v, &err);
+                if (limit_take(&v->refusals, loop_now(v->process.loop), &missed)) { /* a relay can send any number */
+                        log_warning("roster.refused", KV_S("why", err.text), KV_U("not_logged_before", missed));
+                        validator_event(v, "roster.refused", err.text);
+                }
                 return;
         }
         if (v->store.fd >= 0 && roster_store_save(&v->store, text, n, &err) < 0)

@@ -126,28 +126,22 @@ static int read_file(struct sync *sync)
         return r == -EBADMSG;
 }
 
-static void sync_file(struct sync *sync)
-{
-        struct error err = {""};
-
-        if (sync->s->fd < 0 || sync->s->refused)
-                return;
-        if (read_file(sync)) {
-                validate_each_sid(sync->v, take_one, sync);
-                sync->s->last = sync->file;
-                validate_each_sid(sync->v, give_one, sync);
-                if (sync->changed && sid_file_write(&sync->file, sync->s->fd, &err) < 0)
-                        say(sync, "domain.sids_unwritten", "%s", err.text);
-                else
-                        sync->s->last = sync->file;
-        }
-        sid_file_unlock(sync->s->fd);
-}
-
 void sid_store_sync(struct sid_store *s, struct validate *v, sid_store_event_fn *event, void *arg)
 {
         struct sync sync = {.s = s, .v = v, .event = event, .arg = arg};
+        const bool has_file = s->fd >= 0 && !s->refused;
+        struct error err = {""};
 
-        sync_file(&sync);
+        if (has_file && read_file(&sync)) {
+                validate_each_sid(v, take_one, &sync);
+                s->last = sync.file;
+                validate_each_sid(v, give_one, &sync);
+                if (sync.changed && sid_file_write(&sync.file, s->fd, &err) < 0)
+                        say(&sync, "domain.sids_unwritten", "%s", err.text);
+                else
+                        s->last = sync.file;
+        }
+        if (has_file)
+                sid_file_unlock(s->fd);
         validate_each_sid(v, tell_one, &sync);
 }

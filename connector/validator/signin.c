@@ -64,17 +64,6 @@ struct signins {
         struct table by_id;
 };
 
-static const char *state_name(enum signin_state state)
-{
-        switch (state) {
-        case SIGNIN_RUNNING:
-                return "running";
-        case SIGNIN_ANSWERED:
-                return "answered";
-        }
-        return "?";
-}
-
 static void count_running(struct signin *x, int by)
 {
         struct signins *s = x->s;
@@ -95,7 +84,7 @@ static void set_state(struct signin *x, enum signin_state state)
                 count_running(x, 1);
         if (state == SIGNIN_ANSWERED)
                 x->s->answered++;
-        log_debug("signin.state", KV_S("state", state_name(state)));
+        log_debug("signin.state", KV_S("state", state == SIGNIN_RUNNING ? "running" : "answered"));
 }
 
 static struct signin *find(struct signins *s, const char *id)
@@ -160,16 +149,6 @@ static void send_verdict(struct signin *x)
         x->unsent = x->s->c.to_link(x->s->c.arg, &m) < 0;
         if (x->unsent && !loop_timer_armed(x->s->again))
                 loop_timer_in(x->s->again, AGAIN_MS);
-}
-
-static void send_held(struct signin *x)
-{
-        struct msg_out m;
-
-        msg_begin(&m, FRAME_HELD);
-        msg_str(&m, TAG_ID, x->id);
-        msg_u64(&m, TAG_DEADLINE, x->deadline);
-        x->s->c.to_link(x->s->c.arg, &m);
 }
 
 /* Offers what the channel could not take, until it cannot take more. */
@@ -566,12 +545,17 @@ void signins_delivered(struct signins *s, const char *id, const char *state)
 void signins_resend(struct signins *s)
 {
         struct signin *x;
+        struct msg_out m;
 
         TAILQ_FOREACH (x, &s->all, by_age) {
-                if (x->state == SIGNIN_ANSWERED)
+                if (x->state == SIGNIN_ANSWERED) {
                         send_verdict(x);
-                else
-                        send_held(x);
+                        continue;
+                }
+                msg_begin(&m, FRAME_HELD);
+                msg_str(&m, TAG_ID, x->id);
+                msg_u64(&m, TAG_DEADLINE, x->deadline);
+                s->c.to_link(s->c.arg, &m);
         }
 }
 

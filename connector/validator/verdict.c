@@ -27,23 +27,20 @@ static void fill_raw(struct verdict_claims *c, const struct outcome *o)
                 snprintf(c->raw_ntstatus, sizeof(c->raw_ntstatus), "%08" PRIX32, o->ntstatus);
 }
 
-static void fill_user(struct verdict_claims *c, const struct identity *user)
-{
-        put(c->user_id, sizeof(c->user_id), user->id);
-        put(c->user_guid, sizeof(c->user_guid), user->guid);
-        put(c->user_upn, sizeof(c->user_upn), user->upn);
-        put(c->user_sam, sizeof(c->user_sam), user->sam);
-        put(c->user_domain, sizeof(c->user_domain), user->domain);
-}
-
-static void fill_details(struct verdict_claims *c, const struct account_details *details)
+/* Who it is, and what the domain's attributes say of the account. */
+static void fill_account(struct verdict_claims *c, const struct outcome *o)
 {
         static const char *const states[] = {[DETAILS_COMPLETE] = "complete",
                                              [DETAILS_TRUNCATED] = "truncated",
                                              [DETAILS_UNAVAILABLE] = "unavailable"};
 
-        c->attributes_state = states[details->state];
-        c->attributes = details->values;
+        put(c->user_id, sizeof(c->user_id), o->user.id);
+        put(c->user_guid, sizeof(c->user_guid), o->user.guid);
+        put(c->user_upn, sizeof(c->user_upn), o->user.upn);
+        put(c->user_sam, sizeof(c->user_sam), o->user.sam);
+        put(c->user_domain, sizeof(c->user_domain), o->user.domain);
+        c->attributes_state = states[o->details.state];
+        c->attributes = o->details.values;
 }
 
 static void fill(struct verdict_claims *c, const struct verdict_frame *f, const struct outcome *o)
@@ -62,10 +59,8 @@ static void fill(struct verdict_claims *c, const struct verdict_frame *f, const 
         put(c->reason, sizeof(c->reason), info->id);
         c->password_proved = o->password_proved;
         c->may_have_counted = counted_text(o->counted);
-        if (info->verdict == VERDICT_ACCEPTED) {
-                fill_user(c, &o->user);
-                fill_details(c, &o->details);
-        }
+        if (info->verdict == VERDICT_ACCEPTED)
+                fill_account(c, o);
         c->retry_after = o->reason == REASON_THROTTLED ? o->retry_after : 0;
         put(c->dc, sizeof(c->dc), o->dc);
         put(c->method, sizeof(c->method), method_text(o->method));
