@@ -122,15 +122,6 @@ static char *read_text(struct reading *d, const char *base, const char *attribut
         return text;
 }
 
-/* The host of the PDC: the parent of its NTDS settings has the name. */
-static char *read_pdc(struct reading *d, const char *base)
-{
-        _cleanup_(freep) char *owner = read_text(d, base, "fSMORoleOwner");
-        const char *server = owner ? strchr(owner, ',') : NULL;
-
-        return server ? read_text(d, server + 1, "dNSHostName") : NULL;
-}
-
 /* As the reader at a domain controller. Each attempt with a wrong credential counts at the PDC, so there is one: after
  * a bind that may have counted every further one fails with the words of that one. */
 static int open_at(struct view *v, struct reading **ret_d, const struct dc_place *place, struct error *err)
@@ -170,7 +161,10 @@ static int view_open(struct view *v, struct error *err)
         if (!v->base)
                 return error_fail(err, -EIO, "%s names no defaultNamingContext: it is no domain controller",
                                   v->place.host);
-        v->pdc = read_pdc(v->d, v->base);
+        /* the host of the PDC: the parent of its NTDS settings has the name */
+        _cleanup_(freep) char *owner = read_text(v->d, v->base, "fSMORoleOwner");
+        const char *server = owner ? strchr(owner, ',') : NULL;
+        v->pdc = server ? read_text(v->d, server + 1, "dNSHostName") : NULL;
         return 0;
 }
 

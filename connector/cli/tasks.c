@@ -146,7 +146,7 @@ static void on_startup_line(void *arg, const char *line)
 
         if (number > 0 && strncmp(line + number, " error", 6) == 0)
                 return; /* only how many there were */
-        if (strstr(line, " is fine: ") || strstr(line, "is fine: "))
+        if (strstr(line, "is fine: "))
                 return;
         if (note)
                 (void)hop_add(arg, (struct hop){.step = "start", .result = HOP_WARNING}, "%s", note + strlen("note: "));

@@ -22,11 +22,6 @@
 #define UPPER "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define DIGITS "0123456789"
 
-static bool made_of(const char *value, const char *set)
-{
-        return value[0] && value[strspn(value, set)] == '\0';
-}
-
 /* A DNS name: labels of 1 to 63 letters, digits, '-' and '_', no '-' at the ends. */
 static bool dns_name(const char *s)
 {
@@ -76,7 +71,7 @@ static int lower_copy(struct conf *conf, const char **slot, const char *text)
 
 int check_tenant(const char *value, struct error *err)
 {
-        if (!made_of(value, LOWER DIGITS "-"))
+        if (!value[0] || value[strspn(value, LOWER DIGITS "-")])
                 return error_fail(err, -EINVAL, "'%s' has other characters", value);
         return 0;
 }
@@ -107,11 +102,6 @@ int check_relay(const char *value, struct error *err)
         if (!authority(value + 8))
                 return error_fail(err, -EINVAL, "'%s' is not HOST or HOST:PORT and nothing more", value + 8);
         return 0;
-}
-
-int check_proxy(const char *value, struct error *err)
-{
-        return http_way_check(value, err);
 }
 
 /* A hardware key that exists, or a file. */

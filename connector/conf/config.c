@@ -13,11 +13,6 @@
 
 /* ---- domains ---- */
 
-static bool has_method(const struct domain_config *d, enum method m)
-{
-        return d->methods[0] == m || d->methods[1] == m;
-}
-
 static int set_domain_defaults(struct conf_reader *r, struct conf *conf, struct domain_config *d)
 {
         const bool none = conf_lacks(r, d, "dcs");
@@ -37,24 +32,19 @@ static int set_domain_defaults(struct conf_reader *r, struct conf *conf, struct 
         return 0;
 }
 
-/* The KDCs of the service's realm are those of the domain that has it. */
-static void relate_service_realm(struct conf_reader *r, const struct config *c, const struct domain_config *d)
+static void relate_kerberos(struct conf_reader *r, const struct config *c, const struct domain_config *d)
 {
         const char *at = d->service_principal ? strchr(d->service_principal, '@') : NULL;
+        bool known = !at; /* the KDCs of the service's realm are those of the domain that has it */
 
-        for (size_t i = 0; at && i < c->validate.n_domains; i++)
-                if (strcmp(c->domains[i].realm, at + 1) == 0)
-                        return;
-        if (at)
+        for (size_t i = 0; !known && i < c->validate.n_domains; i++)
+                known = strcmp(c->domains[i].realm, at + 1) == 0;
+        if (!known)
                 conf_fault(r, d, "service_principal",
                            "no [domain] section has the realm %s: its domain controllers must be known, too", at + 1);
-}
-
-static void relate_kerberos(struct conf_reader *r, const struct domain_config *d)
-{
         if (d->methods[0] == d->methods[1])
                 conf_fault(r, d, "methods", "a method is named twice, allowed: krb5, ldap or both");
-        if (has_method(d, METHOD_KRB5) && conf_lacks(r, d, "keytab"))
+        if ((d->methods[0] == METHOD_KRB5 || d->methods[1] == METHOD_KRB5) && conf_lacks(r, d, "keytab"))
                 conf_fault(r, d, "methods",
                            "krb5 needs a keytab: without one an answer of the KDC proves nothing; set keytab and "
                            "service_principal, or methods = ldap");
@@ -72,9 +62,11 @@ static void relate_tls(struct conf_reader *r, const struct domain_config *d)
                 conf_fault(r, d, "bind_template", "it does nothing without directory = generic");
 }
 
-static void relate_attributes(struct conf_reader *r, const struct domain_config *d)
+/* What is read of the directory beside the bind, and by whom. */
+static void relate_reading(struct conf_reader *r, const struct domain_config *d)
 {
         const bool krb5 = d->attributes[0] && d->methods[0] == METHOD_KRB5;
+        const bool keytab = d->reader_keytab, password = d->reader_password_file;
 
         if (krb5 && conf_lacks(r, d, "service_account"))
                 conf_fault(r, d, "attributes",
@@ -85,12 +77,6 @@ static void relate_attributes(struct conf_reader *r, const struct domain_config 
                 conf_fault(r, d, "fast_bind", "it does nothing with directory = generic");
         if (d->fast_bind && d->methods[0] != METHOD_LDAP)
                 conf_fault(r, d, "fast_bind", "it does nothing where ldap is not the first of methods");
-}
-
-static void relate_reader(struct conf_reader *r, const struct domain_config *d)
-{
-        const bool keytab = d->reader_keytab, password = d->reader_password_file;
-
         if (d->reader && keytab == password)
                 conf_fault(r, d, "reader", "it needs %s reader_keytab and reader_password_file",
                            keytab ? "one, not both, of" : "one of");
@@ -214,12 +200,10 @@ static int relate(struct conf_reader *r, struct conf *conf)
         for (size_t i = 0; i < c->validate.n_domains && code == 0; i++) {
                 const struct domain_config *d = &c->domains[i];
 
-                relate_service_realm(r, c, d);
-                relate_kerberos(r, d);
+                relate_kerberos(r, c, d);
                 relate_tls(r, d);
                 relate_dcs(r, d);
-                relate_attributes(r, d);
-                relate_reader(r, d);
+                relate_reading(r, d);
                 relate_names(r, c, i);
                 relate_identity(r, c, i);
         }

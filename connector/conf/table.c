@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "certs/http/http-way.h"
 #include "certs/keys/key-uri.h"
 #include "base/events/keys.h"
 
@@ -56,7 +57,7 @@ static const struct conf_key connector_keys[] = {
         {C("relay_ca_file", relay_ca_file), .max = 256, .check = conf_check_path, .range = "an absolute path",
          .otherwise = "the CA noted by `postern enroll --ca-file`, else the system's CAs",
          .help = "PEM file of the CAs that may vouch for the relay's certificate, instead of the system's."},
-        {C("proxy", proxy), .max = 512, .check = check_proxy,
+        {C("proxy", proxy), .max = 512, .check = http_way_check,
          .range = "http://[USER:PASSWORD@]HOST:PORT, or https://, socks4://, socks4a://, socks5://, socks5h://",
          .otherwise = "https_proxy and no_proxy of the environment",
          .help = "Proxy on the way to the relay, for each host. User and password are percent-encoded (@ is %40, "

@@ -11,7 +11,6 @@ extern const struct conf_section config_sections[CONFIG_SECTIONS];
 /* conf_check_fn and conf_item_fn, conf/check.c */
 int check_tenant(const char *value, struct error *err);
 int check_relay(const char *value, struct error *err);
-int check_proxy(const char *value, struct error *err);
 int check_key(const char *value, struct error *err);
 int check_realm(const char *value, struct error *err);
 int check_netbios(const char *value, struct error *err);

@@ -16,21 +16,6 @@
 #include "base/core/buffer.h"
 #include "base/core/cleanup.h"
 
-static int connect_error(const char *path, struct error *err)
-{
-        int code = errno;
-
-        if (code == ENOENT || code == ECONNREFUSED)
-                return error_fail(err, -code,
-                                  "posternd does not run here (%s: %s); start it: systemctl start postern. Why it "
-                                  "ended, its log tells: journalctl -u postern",
-                                  path, strerror(code));
-        if (code == EACCES)
-                return error_fail(err, -code, "not allowed to ask posternd (%s); be root or a member of control_group",
-                                  path);
-        return error_fail(err, -code, "%s: %s", path, strerror(code));
-}
-
 static int open_socket(int *ret_fd, const char *path, struct error *err)
 {
         const struct timeval patience = {.tv_sec = CONTROL_TIMEOUT_S};
@@ -43,8 +28,17 @@ static int open_socket(int *ret_fd, const char *path, struct error *err)
         if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0 ||
             setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0)
                 return error_fail(err, -errno, "no socket: %s", strerror(errno));
-        if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
-                return connect_error(path, err);
+        const int code = connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ? errno : 0;
+        if (code == EACCES)
+                return error_fail(err, -code, "not allowed to ask posternd (%s); be root or a member of control_group",
+                                  path);
+        if (code)
+                return error_fail(err, -code,
+                                  code == ENOENT || code == ECONNREFUSED
+                                          ? "posternd does not run here (%s: %s); start it: systemctl start postern. "
+                                            "Why it ended, its log tells: journalctl -u postern"
+                                          : "%s: %s",
+                                  path, strerror(code));
         *ret_fd = fd;
         fd = -1;
         return 0;

@@ -153,16 +153,6 @@ static int write_name(const struct tpm2 *t, const struct token_request *request,
 
 /* ---- signing ---- */
 
-static int to_raw(uint8_t signature[SIGNATURE_LEN], const uint8_t *der, size_t n)
-{
-        _cleanup_(free_ECDSA_SIGp) ECDSA_SIG *sig = d2i_ECDSA_SIG(NULL, &der, (long)n);
-
-        return sig && BN_bn2binpad(ECDSA_SIG_get0_r(sig), signature, 32) == 32 &&
-                               BN_bn2binpad(ECDSA_SIG_get0_s(sig), signature + 32, 32) == 32
-                       ? 0
-                       : -EIO;
-}
-
 static int sign(struct token *token, const uint8_t digest[DIGEST_LEN], uint8_t signature[SIGNATURE_LEN],
                 struct error *err)
 {
@@ -170,11 +160,14 @@ static int sign(struct token *token, const uint8_t digest[DIGEST_LEN], uint8_t s
         _cleanup_(free_EVP_PKEY_CTXp) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(t->lib, t->key, PROPERTIES);
         OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_SIGNATURE_PARAM_DIGEST, (char[]){"SHA256"}, 0),
                                OSSL_PARAM_construct_end()};
+        _cleanup_(free_ECDSA_SIGp) ECDSA_SIG *sig = NULL;
         uint8_t der[160];
+        const uint8_t *at = der;
         size_t n = sizeof(der);
 
         if (!ctx || EVP_PKEY_sign_init_ex(ctx, params) != 1 || EVP_PKEY_sign(ctx, der, &n, digest, DIGEST_LEN) != 1 ||
-            to_raw(signature, der, n) < 0)
+            !(sig = d2i_ECDSA_SIG(NULL, &at, (long)n)) || BN_bn2binpad(ECDSA_SIG_get0_r(sig), signature, 32) != 32 ||
+            BN_bn2binpad(ECDSA_SIG_get0_s(sig), signature + 32, 32) != 32)
                 return tpm_fail(t, -EIO, "the TPM does not sign with that key", err);
         t->pin = NULL; /* it was right */
         return 0;

@@ -18,7 +18,7 @@
 #define EXPLAIN_EVENTS 50
 #define NEAR_NAMES 8
 
-static json_t *refusal(const char *why)
+json_t *ledger_refusal(const char *why)
 {
         return json_pack("{s:b, s:s}", "ok", 0, "error", why);
 }
@@ -143,7 +143,7 @@ static json_t *answer_log(struct ledger *l, const struct request *request)
         if (r < 0) {
                 json_decref(list);
                 json_decref(root);
-                return refusal(err.text);
+                return ledger_refusal(err.text);
         }
         if (request->user[0] && json_array_size(list) == 0)
                 (void)json_object_set_new(root, "near", near_names(l, request->user, request->since));
@@ -169,7 +169,7 @@ static json_t *answer_erase(struct ledger *l, const struct request *request)
         const int n = ledger_journal_erase(l->journal, &search, &err);
         if (n < 0) {
                 json_decref(root);
-                return refusal(err.text);
+                return ledger_refusal(err.text);
         }
         (void)snprintf(detail, sizeof(detail), "%d record%s of one user erased on request", n, n == 1 ? "" : "s");
         ledger_note(l, "privacy.erased", detail);
@@ -280,7 +280,7 @@ static json_t *answer_explain(struct ledger *l, const struct request *asked)
                 json_decref(list);
                 json_decref(ids);
                 json_decref(root);
-                return refusal(err.text);
+                return ledger_refusal(err.text);
         }
         (void)json_object_set_new(root, "found_by", json_string(by));
         if (json_array_size(list) == 0 && json_array_size(ids) > 0)
@@ -339,7 +339,7 @@ json_t *ledger_answer_person(struct ledger *l, const struct ledger_question *q)
         if (r < 0) {
                 json_decref(list);
                 json_decref(root);
-                return refusal(err.text);
+                return ledger_refusal(err.text);
         }
         (void)json_object_set_new(root, "found_by", json_string(by));
         (void)json_object_set_new(root, "absent", absence(l));
@@ -361,7 +361,7 @@ static json_t *answer_search(struct ledger *l, const struct request *request, jo
         if (by(l->journal, fn, &search, found, &err) < 0) {
                 json_decref(found);
                 json_decref(root);
-                return refusal(err.text);
+                return ledger_refusal(err.text);
         }
         (void)json_object_set_new(root, name, found);
         return root;
@@ -388,7 +388,7 @@ json_t *ledger_answer(struct ledger *l, const struct request *request)
                 return answer_search(l, request, ledger_journal_search, ledger_store_questions, "questions",
                                      json_array());
         case REQUEST_GUARD: /* the validator answers: ledger_guard_ask */
-                return refusal("posternd does not run, and what the guard counts ended with it");
+                return ledger_refusal("posternd does not run, and what the guard counts ended with it");
         }
-        return refusal("unknown");
+        return ledger_refusal("unknown");
 }

@@ -67,11 +67,6 @@ static void client_write(struct client *c)
                 client_drop(c);
 }
 
-static json_t *refusal(const char *why)
-{
-        return json_pack("{s:b, s:s}", "ok", 0, "error", why);
-}
-
 static struct ucred peer_of(const struct client *c)
 {
         struct ucred peer = {0, (uid_t)-1, (gid_t)-1};
@@ -132,10 +127,10 @@ static void on_deadline(void *arg)
         }
         c->asked = 0;
         client_answer(c, &c->request,
-                      refusal(c->request.release
-                                      ? "posternd's validator does not answer; an event guard.released tells "
-                                        "whether it did it nevertheless"
-                                      : "posternd's validator does not answer"));
+                      ledger_refusal(c->request.release
+                                             ? "posternd's validator does not answer; an event guard.released tells "
+                                               "whether it did it nevertheless"
+                                             : "posternd's validator does not answer"));
 }
 
 /* The validator is asked; until it answers the client waits. */
@@ -144,7 +139,7 @@ static void ask_guard(struct client *c, const struct request *request)
         c->request = *request;
         c->asked = ledger_guard_ask(c->control->ledger, request);
         if (c->asked == 0) {
-                client_answer(c, request, refusal("posternd's validator does not run; see postern status"));
+                client_answer(c, request, ledger_refusal("posternd's validator does not run; see postern status"));
                 return;
         }
         loop_io_set(c->io, 0);
@@ -168,7 +163,7 @@ void control_guarded(struct control *control, uint64_t number, const char *text,
                               json_is_object(guard)
                                       ? json_pack("{s:b, s:I, s:O}", "ok", 1, "now",
                                                   (json_int_t)loop_wall(control->ledger->process.loop), "guard", guard)
-                                      : refusal(why[0] ? why : "the validator answered no JSON"));
+                                      : ledger_refusal(why[0] ? why : "the validator answered no JSON"));
         }
         json_decref(guard);
 }
@@ -185,9 +180,9 @@ static void client_ask(struct client *c)
         log_info("control.request", KV_S("do", fit ? request_do_text(request.what_to_do) : "malformed"),
                  KV_U("uid", peer.uid), KV_I("pid", peer.pid));
         if (!fit)
-                client_answer(c, NULL, refusal(err.text));
+                client_answer(c, NULL, ledger_refusal(err.text));
         else if (!may_ask(c, &request))
-                client_answer(c, &request, refusal("that is root's only"));
+                client_answer(c, &request, ledger_refusal("that is root's only"));
         else if (request.what_to_do == REQUEST_GUARD)
                 ask_guard(c, &request);
         else

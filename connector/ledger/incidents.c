@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "base/core/log.h"
+#include "connector/findings/facts.h"
 #include "connector/ledger/ledger.h"
 
 #define LATELY_S 300 /* an incident is one whose latest sign-in is so young */
@@ -16,13 +17,6 @@
 #define RECORDS 500  /* REQUEST_LIMIT_MAX */
 #define CHANGE_S 600 /* what happened so shortly before may be the cause */
 #define CHANGES_MAX 5
-
-static const char *text_of(const json_t *object, const char *key)
-{
-        const char *text = json_string_value(json_object_get(object, key));
-
-        return text ? text : "";
-}
 
 static bool is_ordinary(const char *reason)
 {
@@ -41,8 +35,8 @@ static json_t *incident_of(json_t *incidents, const char *verdict, const char *r
         size_t i;
 
         json_array_foreach (incidents, i, incident)
-                if (strcmp(text_of(incident, "verdict"), verdict) == 0 &&
-                    strcmp(text_of(incident, "reason"), reason) == 0)
+                if (strcmp(fact_text(incident, "verdict"), verdict) == 0 &&
+                    strcmp(fact_text(incident, "reason"), reason) == 0)
                         return incident;
         incident = json_pack("{s:s, s:s, s:i, s:O, s:O, s:O, s:{}, s:{}}", "verdict", verdict, "reason", reason, "n", 0,
                              "id", json_object_get(record, "id"), "last", json_object_get(record, "wall"), "first",
@@ -63,8 +57,8 @@ static void add_records(struct ledger *l, json_t *incidents, const char *verdict
         if (ledger_journal_search(l->journal, ledger_store_records, &search, list, &err) < 0)
                 log_debug("status.records", KV_S("why", err.text));
         json_array_foreach (list, i, record) {
-                const char *reason = text_of(record, strcmp(verdict, "declined") == 0 ? "declined" : "reason"),
-                           *user = text_of(record, "user"), *dc = text_of(record, "dc");
+                const char *reason = fact_text(record, strcmp(verdict, "declined") == 0 ? "declined" : "reason"),
+                           *user = fact_text(record, "user"), *dc = fact_text(record, "dc");
                 json_t *incident = is_ordinary(reason) ? NULL : incident_of(incidents, verdict, reason, record);
 
                 if (!incident)
@@ -73,7 +67,7 @@ static void add_records(struct ledger *l, json_t *incidents, const char *verdict
                                           json_integer(json_integer_value(json_object_get(incident, "n")) + 1));
                 (void)json_object_set(incident, "first", json_object_get(record, "wall"));
                 (void)json_object_set_new(json_object_get(incident, "users"),
-                                          user[0] ? user : text_of(record, "user_masked"), json_true());
+                                          user[0] ? user : fact_text(record, "user_masked"), json_true());
                 if (dc[0])
                         (void)json_object_set_new(json_object_get(incident, "dcs"), dc, json_true());
         }
@@ -93,7 +87,7 @@ static json_t *changes(struct ledger *l, int64_t first)
         if (ledger_journal_search(l->journal, ledger_store_events, &search, list, &err) < 0)
                 log_debug("status.events", KV_S("why", err.text));
         json_array_foreach (list, i, event)
-                if (!text_of(event, "id")[0] && json_array_size(found) < CHANGES_MAX)
+                if (!fact_text(event, "id")[0] && json_array_size(found) < CHANGES_MAX)
                         (void)json_array_append(found, event);
         return found;
 }

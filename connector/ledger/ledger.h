@@ -89,6 +89,8 @@ void ledger_share_answer(json_t *answer);
 
 /* answer.c: the answer to a request, an object with "ok". NULL: no memory. */
 json_t *ledger_answer(struct ledger *l, const struct request *request);
+/* {"ok":false,"error":why}; owned. */
+json_t *ledger_refusal(const char *why);
 
 /* main.c: a frame that is a row: into the journal, and out to whoever gathers records. */
 void ledger_take(struct ledger *l, const struct msg_in *m);

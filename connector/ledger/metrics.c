@@ -250,15 +250,14 @@ static void put_findings(struct metrics *m, const json_t *status)
 static void put_all(struct metrics *m, const struct ledger_metrics *lm, const json_t *status)
 {
         const json_t *parts = json_object_get(status, "parts"), *ledger = json_object_get(status, "ledger");
-        const json_t *supervisor = json_object_get(json_object_get(parts, "process:supervisor"), "value"),
-                     *v = json_object_get(json_object_get(parts, "validator"), "value");
+        const json_t *supervisor = fact_part(parts, "process:supervisor"), *v = fact_part(parts, "validator");
 
         metrics_begin(m, "postern_build_info", METRICS_GAUGE, "Always 1; the labels say what runs.");
         metrics_put(m, 1, "version", fact_text(supervisor, "version"), "connector", fact_text(v, "name"), "tenant",
                     fact_text(v, "tenant"), METRICS_END);
         put_sign_ins(m, lm);
         put_validator(m, v, lm->ledger->config->in_flight);
-        put_link(m, json_object_get(json_object_get(parts, "link"), "value"));
+        put_link(m, fact_part(parts, "link"));
         for (enum part_number which = 0; which < PART_NUMBERS; which++)
                 put_parts(m, parts, which);
         metrics_one(m, "postern_ledger_degraded", METRICS_GAUGE, "1: records are kept in memory only.",

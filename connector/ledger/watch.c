@@ -7,14 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "connector/findings/facts.h"
 #include "connector/ledger/ledger.h"
-
-static const char *text_of(const json_t *value, const char *key)
-{
-        const char *text = json_string_value(json_object_get(value, key));
-
-        return text ? text : "";
-}
 
 void ledger_note(struct ledger *l, const char *event, const char *detail)
 {
@@ -30,7 +24,7 @@ void ledger_note(struct ledger *l, const char *event, const char *detail)
 
 static void watch_process(struct ledger *l, const char *process, const char *before, const json_t *value)
 {
-        const char *state = text_of(value, "state");
+        const char *state = fact_text(value, "state");
         bool up = strcmp(state, "running") == 0;
         char detail[600];
 
@@ -41,8 +35,8 @@ static void watch_process(struct ledger *l, const char *process, const char *bef
         if (up)
                 (void)snprintf(detail, sizeof(detail), "%s runs again", process);
         else
-                (void)snprintf(detail, sizeof(detail), "%s ended: %s%s%s", process, text_of(value, "last_end"),
-                               text_of(value, "why")[0] ? ": " : "", text_of(value, "why"));
+                (void)snprintf(detail, sizeof(detail), "%s ended: %s%s%s", process, fact_text(value, "last_end"),
+                               fact_text(value, "why")[0] ? ": " : "", fact_text(value, "why"));
         ledger_note(l, up ? "process.up" : "process.down", detail);
 }
 
@@ -59,7 +53,7 @@ static void note_keytab(struct ledger *l, const char *domain, const char *was, c
 /* A reload that was refused, and its mending; keytabs on the disk that are not those in use. */
 static void watch_supervisor(struct ledger *l, const json_t *before, const json_t *value)
 {
-        const char *was = text_of(before, "reload_refused"), *is = text_of(value, "reload_refused");
+        const char *was = fact_text(before, "reload_refused"), *is = fact_text(value, "reload_refused");
         const json_t *keytabs = json_object_get(value, "keytabs"), *old = json_object_get(before, "keytabs");
         const char *domain;
         json_t *why;
@@ -68,7 +62,7 @@ static void watch_supervisor(struct ledger *l, const json_t *before, const json_
                 ledger_note(l, is[0] ? "reload.refused" : "reload.done",
                             is[0] ? is : "the configuration is in use now");
         json_object_foreach ((json_t *)(uintptr_t)keytabs, domain, why)
-                note_keytab(l, domain, text_of(old, domain), json_string_value(why));
+                note_keytab(l, domain, fact_text(old, domain), json_string_value(why));
         json_object_foreach ((json_t *)(uintptr_t)old, domain, why)
                 if (!json_object_get(keytabs, domain))
                         note_keytab(l, domain, json_string_value(why), "");
@@ -76,19 +70,19 @@ static void watch_supervisor(struct ledger *l, const json_t *before, const json_
 
 static void watch_dc(struct ledger *l, const char *before, const json_t *value)
 {
-        const char *state = text_of(value, "state");
+        const char *state = fact_text(value, "state");
         bool up = strcmp(state, "alive") == 0 || strcmp(state, "recovering") == 0,
              was_down = strcmp(before, "dead") == 0 || strcmp(before, "sick") == 0, sick = strcmp(state, "sick") == 0;
         char detail[1024];
 
         if (up && was_down)
-                (void)snprintf(detail, sizeof(detail), "%.300s answers again", text_of(value, "host"));
+                (void)snprintf(detail, sizeof(detail), "%.300s answers again", fact_text(value, "host"));
         else if (sick && strcmp(before, "sick") != 0)
                 (void)snprintf(detail, sizeof(detail), "%.300s answers, but fails sign-ins (%.40s): %.400s",
-                               text_of(value, "host"), text_of(value, "reason"), text_of(value, "detail"));
+                               fact_text(value, "host"), fact_text(value, "reason"), fact_text(value, "detail"));
         else if (strcmp(state, "dead") == 0 && !was_down)
-                (void)snprintf(detail, sizeof(detail), "%.300s cannot be used (%.40s): %.400s", text_of(value, "host"),
-                               text_of(value, "reason"), text_of(value, "detail"));
+                (void)snprintf(detail, sizeof(detail), "%.300s cannot be used (%.40s): %.400s",
+                               fact_text(value, "host"), fact_text(value, "reason"), fact_text(value, "detail"));
         else
                 return;
         ledger_note(l, up ? "dc.up" : sick ? "dc.sick" : "dc.down", detail);
@@ -97,7 +91,7 @@ static void watch_dc(struct ledger *l, const char *before, const json_t *value)
 /* At a start nothing has been asked yet, which reads no_dc: that is no failure. */
 static bool domain_fails(const json_t *value)
 {
-        return json_is_false(json_object_get(value, "ready")) && strcmp(text_of(value, "reason"), "no_dc") != 0;
+        return json_is_false(json_object_get(value, "ready")) && strcmp(fact_text(value, "reason"), "no_dc") != 0;
 }
 
 static void watch_domain(struct ledger *l, const json_t *before, const json_t *value)
@@ -109,10 +103,10 @@ static void watch_domain(struct ledger *l, const json_t *before, const json_t *v
                 return;
         if (fails)
                 (void)snprintf(detail, sizeof(detail), "no domain controller of %.300s can be used: %.40s%s%.200s",
-                               text_of(value, "domain"), text_of(value, "reason"),
-                               text_of(value, "detail")[0] ? ": " : "", text_of(value, "detail"));
+                               fact_text(value, "domain"), fact_text(value, "reason"),
+                               fact_text(value, "detail")[0] ? ": " : "", fact_text(value, "detail"));
         else
-                (void)snprintf(detail, sizeof(detail), "%.300s is served again", text_of(value, "domain"));
+                (void)snprintf(detail, sizeof(detail), "%.300s is served again", fact_text(value, "domain"));
         ledger_note(l, fails ? "domain.down" : "domain.up", detail);
 }
 
@@ -123,9 +117,9 @@ void ledger_watch(struct ledger *l, const char *part, const json_t *before, cons
         if (strcmp(part, "process:supervisor") == 0)
                 watch_supervisor(l, before, value);
         else if (strncmp(part, "process:", 8) == 0)
-                watch_process(l, part + 8, text_of(before, "state"), value);
+                watch_process(l, part + 8, fact_text(before, "state"), value);
         else if (strncmp(part, "dc:", 3) == 0)
-                watch_dc(l, text_of(before, "state"), value);
+                watch_dc(l, fact_text(before, "state"), value);
         else if (strncmp(part, "domain:", 7) == 0)
                 watch_domain(l, before, value);
 }

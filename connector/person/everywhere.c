@@ -104,21 +104,6 @@ static bool shares_domain(const struct roster_member *connector, const struct ro
         return false;
 }
 
-/* The keys by the relay; what was seen of the roster is remembered where it is new. */
-static int open_client(struct everywhere *e, struct error *err)
-{
-        const struct client_config config = service_store_client(e->person, e->bearer);
-        char before[KID_LEN + 1];
-        int r = client_new(&e->client, &config, err);
-
-        (void)snprintf(before, sizeof(before), "%s", e->person->roster_hash);
-        r = r < 0 ? r : client_directory(e->client, &e->directory, err);
-        if (r < 0)
-                return r;
-        service_store_saw(e->person, e->client);
-        return strcmp(before, e->person->roster_hash) == 0 ? 0 : service_store_save(e->person, err);
-}
-
 /* ---- asking ---- */
 
 static void end(struct asking *a, const char *state, const char *why)
@@ -405,8 +390,17 @@ int everywhere_ask(struct everywhere_person *p, const struct question_claims *qu
                    struct error *err)
 {
         _cleanup_(everywhere_clear) struct everywhere e = {.person = &p->store, .bearer = secret_text(p->bearer)};
-        int r = open_client(&e, err);
+        const struct client_config config = service_store_client(e.person, e.bearer);
+        char before[KID_LEN + 1];
+        int r = client_new(&e.client, &config, err);
 
+        /* the keys by the relay; what was seen of the roster is remembered where it is new */
+        (void)snprintf(before, sizeof(before), "%s", e.person->roster_hash);
+        r = r < 0 ? r : client_directory(e.client, &e.directory, err);
+        if (r >= 0)
+                service_store_saw(e.person, e.client);
+        if (r >= 0 && strcmp(before, e.person->roster_hash) != 0)
+                r = service_store_save(e.person, err);
         r = r < 0 ? r : ask_all(&e, question, err);
         if (r < 0)
                 return r;

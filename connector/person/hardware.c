@@ -38,27 +38,11 @@ static int memfd(const char *bytes, size_t n, struct error *err)
         return -EIO;
 }
 
-static int open_pin_file(const char *path, struct error *err)
-{
-        _cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-        struct stat st;
-
-        if (fd < 0 || fstat(fd, &st) < 0)
-                return error_fail(err, -errno, "the PIN file %s: %s", path, strerror(errno));
-        if (!S_ISREG(st.st_mode) || (st.st_mode & (S_IRWXO | S_IWGRP)))
-                return error_fail(err, -EPERM,
-                                  "the PIN file %s can be read or written by others; fix it with: chmod 600 "
-                                  "%s",
-                                  path, path);
-        const int given = fd;
-        fd = -1;
-        return given;
-}
-
 /* Its descriptor, or -1 in *ret_fd where the URI names no file. */
 static int find_pin(const char *reference, int *ret_fd, struct error *err)
 {
         char path[KEY_PATH_MAX];
+        struct stat st;
         int r = 0;
 
         *ret_fd = -1;
@@ -67,8 +51,15 @@ static int find_pin(const char *reference, int *ret_fd, struct error *err)
         r = key_uri_check(reference, path, err);
         if (r < 0 || !path[0])
                 return r;
-        *ret_fd = open_pin_file(path, err);
-        return *ret_fd < 0 ? *ret_fd : 0;
+        _cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return error_fail(err, -errno, "the PIN file %s: %s", path, strerror(errno));
+        if (!S_ISREG(st.st_mode) || (st.st_mode & (S_IRWXO | S_IWGRP)))
+                return error_fail(err, -EPERM,
+                                  "the PIN file %s can be read or written by others; fix it with: chmod 600 %s", path,
+                                  path);
+        *ret_fd = steal_fd(&fd);
+        return 0;
 }
 
 struct attempt {

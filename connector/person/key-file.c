@@ -11,26 +11,22 @@
 #include "base/core/text.h"
 #include "connector/person/hardware.h"
 
-/* In a token or TPM; the file gets what names it. */
-static int make_in_hardware(const struct folder_key *file, const char *uri, struct key **ret_key,
-                            struct buffer *reference, struct error *err)
-{
-        const struct hardware_request request = {.reference = uri, .make = true, .ask = file->ask};
-
-        return hardware_named(uri)
-                       ? hardware_key(&request, ret_key, reference, err)
-                       : error_fail(err, -EINVAL,
-                                    "%s names no key in hardware: it begins neither with pkcs11: nor with tpm2: "
-                                    "nor with handle:",
-                                    uri);
-}
-
 int folder_key_make(const struct folder_key *file, const char *uri, struct key **ret_key, struct buffer *reference,
                     struct error *err)
 {
+        /* in a token or TPM; the file gets what names it */
+        const struct hardware_request request = {.reference = uri, .make = true, .ask = file->ask};
+
         if (access(file->path, F_OK) == 0)
                 return error_fail(err, -EEXIST, "%s: exists already; a key file is never overwritten", file->path);
-        return uri ? make_in_hardware(file, uri, ret_key, reference, err) : key_generate(ret_key, err);
+        if (!uri)
+                return key_generate(ret_key, err);
+        if (!hardware_named(uri))
+                return error_fail(err, -EINVAL,
+                                  "%s names no key in hardware: it begins neither with pkcs11: nor with tpm2: nor with "
+                                  "handle:",
+                                  uri);
+        return hardware_key(&request, ret_key, reference, err);
 }
 
 int folder_key_write(const struct folder_key *file, const struct key *key, const struct buffer *reference,

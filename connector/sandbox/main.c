@@ -155,18 +155,6 @@ static int try_sign_in(const struct sandbox_site *site, char ret_id[ID_MAX + 1],
                           result.detail);
 }
 
-/* Nothing is said before a sign-in went through. */
-static int wait_until_it_works(struct sandbox *s, struct error *err)
-{
-        const uint64_t end = loop_now(s->loop) + READY_MS;
-        const struct timespec pause = {.tv_nsec = AGAIN_MS * 1000000L};
-        int r;
-
-        while ((r = try_sign_in(&s->site, s->children.own, err)) == -EAGAIN && loop_now(s->loop) < end)
-                (void)nanosleep(&pause, NULL);
-        return r < 0 ? error_prefix(err, r, "no sign-in goes through") : 0;
-}
-
 static void stop_failed(void *arg, const char *why)
 {
         struct sandbox *s = arg;
@@ -180,9 +168,16 @@ static void become_ready(void *arg)
         struct sandbox *s = arg;
         _cleanup_(buffer_free) struct buffer text = BUFFER(16384);
         struct error err = {""};
+        const uint64_t end = loop_now(s->loop) + READY_MS;
+        const struct timespec pause = {.tv_nsec = AGAIN_MS * 1000000L};
+        int r;
 
-        if (wait_until_it_works(s, &err) < 0 || sandbox_site_write(&s->site, &err) < 0 ||
-            sandbox_site_json(&s->site, &text) < 0) {
+        /* nothing is said before a sign-in went through */
+        while ((r = try_sign_in(&s->site, s->children.own, &err)) == -EAGAIN && loop_now(s->loop) < end)
+                (void)nanosleep(&pause, NULL);
+        if (r < 0)
+                error_prefix(&err, r, "no sign-in goes through");
+        if (r < 0 || sandbox_site_write(&s->site, &err) < 0 || sandbox_site_json(&s->site, &text) < 0) {
                 stop_failed(s, err.text);
                 return;
         }

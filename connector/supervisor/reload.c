@@ -181,11 +181,14 @@ void reload_ask(void *arg)
         }
 }
 
-static void checked(struct supervisor *s, int status)
+void reload_reap(struct supervisor *s)
 {
         struct reload *reload = &s->reloading;
         size_t n = 0;
+        int status;
 
+        if (reload->pid <= 0 || waitpid(reload->pid, &status, WNOHANG) != reload->pid)
+                return;
         on_said(reload, reload->fd, LOOP_READ);
         end_check(reload);
         if (s->state != SUPERVISOR_RUNNING) {
@@ -204,14 +207,6 @@ static void checked(struct supervisor *s, int status)
         for (const char *at = reload->said.data; *at; at++)
                 n += *at == '\n';
         refuse(s, reload->said.data, n);
-}
-
-void reload_reap(struct supervisor *s)
-{
-        int status;
-
-        if (s->reloading.pid > 0 && waitpid(s->reloading.pid, &status, WNOHANG) == s->reloading.pid)
-                checked(s, status);
 }
 
 /* ---- after it ---- */

@@ -86,13 +86,15 @@ int supervisor_start(struct child *child, struct error *err)
         return r < 0 ? r : files_each(s, part, child_hand, child, err);
 }
 
-/* Starts one child and joins it to those that run. One that fails while running is tried again. */
+/* Starts one child, where that is wanted still, and joins it to those that run. One that fails is tried again. */
 static void try_start(struct child *child)
 {
         struct supervisor *s = child->arg;
         struct error err = {"the channel broke"};
-        int r = supervisor_start(child, &err);
 
+        if (s->state != SUPERVISOR_RUNNING)
+                return;
+        int r = supervisor_start(child, &err);
         for (size_t i = PART_LINK; r == 0 && i < PART_N; i++)
                 if (&s->children[i] != child && s->children[i].state == CHILD_RUNNING)
                         r = child_connect(child, &s->children[i]);
@@ -104,14 +106,6 @@ static void try_start(struct child *child)
                 share_all(s);
         else
                 share_child(child);
-}
-
-static void start_again(struct child *child)
-{
-        const struct supervisor *s = child->arg;
-
-        if (s->state == SUPERVISOR_RUNNING)
-                try_start(child);
 }
 
 /* The ledger first, so that nothing the others report is lost. */
@@ -305,7 +299,7 @@ static int give_ledger(void *arg, const char *key, int fd)
 
 static int set_up(struct supervisor *s)
 {
-        static const struct child_ops ops = {.frame = take_frame, .again = start_again};
+        static const struct child_ops ops = {.frame = take_frame, .again = try_start};
         static const struct {
                 int signo;
                 loop_fn *fn;
