@@ -20,7 +20,7 @@
 #define BEAT_LATE_MS 3000
 #define WATCH_LATE_MS 10000
 #define HEARTBEAT_NS (2 * INT64_C(1000000000))
-#define REFUSED_MS 10000 /* a small beat is stored where nothing else is */
+#define REFUSED_MS 10000 /* a small beat is stored where there is no room for anything else */
 #define LOOK_AGAIN_MS 100
 #define SETTLE_MS 10
 #define SUBJECT_MAX (BUCKET_KEY_MAX + 48)
@@ -35,8 +35,9 @@ struct bucket {
         uint64_t stored, seen, behind_since;
         uint64_t delivered;  /* by the watch: each message has the next number */
         uint64_t looked_at;  /* at which of the changes of servers it was seen which bucket this is */
-        uint64_t refused_at; /* the servers refused to store; 0: they did not, or long ago */
-        bool writable, rewound;
+        uint64_t refused_at; /* the servers had no room; 0: they had, or that is long ago */
+        bool reached;        /* the last beat was stored, and no call failed since */
+        bool rewound;
         char why[300];
 };
 
@@ -131,7 +132,7 @@ int bucket_move(struct bucket *bucket, struct cluster *cluster)
 
 static int unreached(struct bucket *b, natsStatus s)
 {
-        b->writable = false;
+        b->reached = false;
         if (!cluster_connected(b->cluster))
                 (void)snprintf(b->why, sizeof(b->why), "no NATS server is reached");
         else if (s == NATS_TIMEOUT || s == NATS_NO_RESPONDERS || s == NATS_ERR)
@@ -142,7 +143,8 @@ static int unreached(struct bucket *b, natsStatus s)
         return -EHOSTUNREACH;
 }
 
-/* The servers answer, and refuse to store: the answer's text says why. */
+/* The servers answer, and refuse to store: the answer's text says why. Where they have room, the next beat tells
+ * whether that has passed. */
 static int refused(struct bucket *b, const char *answer)
 {
         const char *text = strstr(answer, "\"description\":\"");
@@ -152,8 +154,8 @@ static int refused(struct bucket *b, const char *answer)
 
         if (!text)
                 return unreached(b, NATS_NO_RESPONDERS);
-        b->refused_at = now_ms();
-        b->writable = false;
+        b->refused_at = full ? now_ms() : b->refused_at;
+        b->reached = b->reached && full;
         (void)snprintf(
                 b->why, sizeof(b->why), "the NATS servers refuse to store: %.*s%s", n, text + 15,
                 full ? " (the bucket is full: raise the account's max_file or the bucket's max_bytes, or make room on "
@@ -165,16 +167,21 @@ static int refused(struct bucket *b, const char *answer)
 /* Whether to call at all. Behind a change of servers an older copy may have been put back: bucket_look comes first. */
 static bool is_ready(struct bucket *b)
 {
-        if (b->writable && cluster_reconnects(b->cluster) != b->looked_at) {
-                b->writable = false;
+        if (b->reached && cluster_reconnects(b->cluster) != b->looked_at) {
+                b->reached = false;
                 (void)snprintf(b->why, sizeof(b->why), "another NATS server was just gone over to");
         }
-        return b->writable;
+        return bucket_readable(b);
 }
 
 bool bucket_writable(const struct bucket *bucket)
 {
-        return bucket->writable;
+        return bucket_readable(bucket) && !bucket->refused_at;
+}
+
+bool bucket_readable(const struct bucket *bucket)
+{
+        return bucket->reached && !bucket->rewound;
 }
 
 const char *bucket_why(const struct bucket *bucket)
@@ -196,9 +203,12 @@ static void take_ack(struct bucket *b, natsMsg *msg)
                 b->rewound = b->rewound || stored <= b->stored;
                 b->stored = stored;
                 b->refused_at = now_ms() - b->refused_at < REFUSED_MS ? b->refused_at : 0;
-                b->writable = !b->refused_at;
+                b->reached = true;
+                if (b->rewound)
+                        (void)snprintf(b->why, sizeof(b->why), "an older copy of the bucket was put back just now");
         } else if (b->beaten_at) {
                 (void)refused(b, text);
+                b->reached = false;
         }
         b->beaten_at = 0;
 }
@@ -266,9 +276,9 @@ bool bucket_settle(struct bucket *bucket, unsigned wait_ms)
 {
         const int64_t end = nats_Now() + wait_ms;
 
-        for (bucket_beat(bucket); !bucket->writable && nats_Now() < end; bucket_beat(bucket))
+        for (bucket_beat(bucket); !bucket_writable(bucket) && !bucket->rewound && nats_Now() < end; bucket_beat(bucket))
                 nats_Sleep(SETTLE_MS);
-        return bucket->writable;
+        return bucket_writable(bucket);
 }
 
 /* ---- the stream ---- */
@@ -441,7 +451,7 @@ int bucket_put(struct bucket *bucket, const char *key, const void *value, size_t
         jsPubAck *ack = NULL;
         natsMsg *msg = NULL;
 
-        if (!is_ready(bucket))
+        if (!is_ready(bucket) || bucket->refused_at)
                 return -EHOSTUNREACH;
         subject_of(bucket, key, subject);
         natsStatus s = jsPubOptions_Init(&options);
@@ -469,15 +479,18 @@ int bucket_put(struct bucket *bucket, const char *key, const void *value, size_t
         return refused(bucket, answer);
 }
 
-void bucket_erase(struct bucket *bucket, uint64_t revision)
+int bucket_erase(struct bucket *bucket, uint64_t revision)
 {
         jsErrCode code = (jsErrCode)0;
 
-        if (!is_ready(bucket) || !revision)
-                return;
+        if (!is_ready(bucket))
+                return -EHOSTUNREACH;
         const natsStatus s = js_DeleteMsg(bucket->js, bucket->stream, revision, NULL, &code);
-        if (s != NATS_OK && code == (jsErrCode)0) /* no answer: those behind it do not wait for one, too */
-                (void)unreached(bucket, s);
+        if (s == NATS_OK)
+                return 0;
+        if (code == (jsErrCode)0) /* no answer: those behind it do not wait for one, too */
+                return unreached(bucket, s);
+        return code == JSNoMessageFoundErr || code == JSSequenceNotFoundErr ? -ENOENT : -EPERM;
 }
 
 /* ---- watching ---- */

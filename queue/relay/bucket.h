@@ -48,9 +48,9 @@ int bucket_get(struct bucket *bucket, const char *key, struct buffer *value, uin
 /* revision: that the key has; 0: there must be none. -EAGAIN: it has another. -EHOSTUNREACH. */
 int bucket_put(struct bucket *bucket, const char *key, const void *value, size_t n, uint64_t revision,
                uint64_t *ret_revision);
-/* Forgets that revision, and leaves no trace; watchers are not told. Failures are not told either, but that it is not
- * writable any more. */
-void bucket_erase(struct bucket *bucket, uint64_t revision);
+/* Forgets that revision, and leaves no trace; watchers are not told. Also where the bucket is full. -ENOENT: there is
+ * none such; -EPERM: the servers refuse to; -EHOSTUNREACH. */
+int bucket_erase(struct bucket *bucket, uint64_t revision);
 
 /* Watches everything behind that revision, and all that comes. -EHOSTUNREACH. */
 int bucket_watch(struct bucket *bucket, uint64_t after);
@@ -67,12 +67,14 @@ const char *bucket_beat_key(const struct bucket *bucket);
 /* Once a second: stores a beat of this node, and sees whether the last one was. */
 void bucket_beat(struct bucket *bucket);
 /* Whether a beat got no higher revision than the one before, so that an older copy was put back; until that is said to
- * be known. */
+ * be known nothing is read or written. */
 bool bucket_rewound(const struct bucket *bucket);
 void bucket_rewound_known(struct bucket *bucket);
 /* Beats until one was stored, for wait_ms at most; whether one was. */
 bool bucket_settle(struct bucket *bucket, unsigned wait_ms);
-/* Whether the last beat, and all since, was stored. */
+/* Whether the last beat, and all since, was stored, into the same history as those before. */
 bool bucket_writable(const struct bucket *bucket);
+/* The same but for what the servers refused to store since they have no room: it can be read, and erased from. */
+bool bucket_readable(const struct bucket *bucket);
 /* Why not; a literal or the bucket's own. */
 const char *bucket_why(const struct bucket *bucket);

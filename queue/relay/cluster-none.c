@@ -108,10 +108,11 @@ int bucket_put(struct bucket *bucket, const char *key, const void *value, size_t
         return -EHOSTUNREACH;
 }
 
-void bucket_erase(struct bucket *bucket, uint64_t revision)
+int bucket_erase(struct bucket *bucket, uint64_t revision)
 {
         (void)bucket;
         (void)revision;
+        return -ENOTSUP;
 }
 
 int bucket_watch(struct bucket *bucket, uint64_t after)
@@ -168,6 +169,12 @@ bool bucket_settle(struct bucket *bucket, unsigned wait_ms)
 }
 
 bool bucket_writable(const struct bucket *bucket)
+{
+        (void)bucket;
+        return false;
+}
+
+bool bucket_readable(const struct bucket *bucket)
 {
         (void)bucket;
         return false;

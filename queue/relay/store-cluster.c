@@ -23,6 +23,7 @@
 #define COMMAND_WAIT_MS 8000 /* for a new leader */
 #define SETTLE_MS 3000
 #define AGAIN_MS 300
+#define ERASE_AGAIN_MS 60000 /* of who may not, each try takes as long as a call may */
 
 struct store_cluster {
         struct loop *loop;
@@ -37,6 +38,7 @@ struct store_cluster {
         struct loop_timer *take, *beat;
         uint64_t tried_at, reconnects;
         char why[ERROR_TEXT_MAX]; /* as it was told last, and why it has not joined */
+        uint64_t not_erased_at;   /* when that failed; 0: it did not */
         bool told_writable, told;
         int64_t told_waiting;
 };
@@ -144,6 +146,21 @@ static void on_take(void *arg)
         loop_timer_in(c->take, TAKE_MS);
 }
 
+/* Whether the servers are there, be it with an older copy, or without room. */
+static bool is_reached(const struct store_cluster *c)
+{
+        return c->bucket && (bucket_readable(c->bucket) || bucket_rewound(c->bucket));
+}
+
+static void erase_some(struct store_cluster *c)
+{
+        const uint64_t now = loop_now(c->loop);
+
+        if (c->not_erased_at && now - c->not_erased_at < ERASE_AGAIN_MS)
+                return;
+        c->not_erased_at = c->following && store_erase_some(c->store) < 0 ? now : 0;
+}
+
 static void on_beat(void *arg)
 {
         struct store_cluster *c = arg;
@@ -156,16 +173,17 @@ static void on_beat(void *arg)
         c->following = c->following && !moved;
         if (c->following && !cluster_closed(c->cluster))
                 bucket_beat(c->bucket);
-        if (moved || (!c->following && store_cluster_writable(c))) {
+        if (moved || (!c->following && is_reached(c))) {
                 if (follow(c, 0, &err) < 0)
                         log_debug("store_does_not_follow", KV_S("why", err.text));
-        } else if (!store_cluster_writable(c) && tried >= JOIN_AGAIN_MS) {
+        } else if (!is_reached(c) && tried >= JOIN_AGAIN_MS) {
                 /* by another server: one whose accounts were reloaded may not know any more who listens at the others
                  */
                 join_again(c);
         }
         if (store_cluster_writable(c) && store_waiting(c->store) > 0)
                 (void)store_flush(c->store);
+        erase_some(c);
         store_cluster_tell(c);
 }
 

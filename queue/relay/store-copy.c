@@ -20,7 +20,6 @@
 #define BATCH_MAX 256
 #define FLUSH_MAX 64
 #define DRAIN_TRIES 3
-#define ERASED_AT_ONCE 256
 #define COMING_MS 2000         /* for what is stored already */
 #define NOTE_SEEN "seen"       /* the last revision that was taken from the watch */
 #define NOTE_CREATED "created" /* which stream that was */
@@ -101,6 +100,9 @@ static int apply(struct store *store, const char *key, const char *text, size_t 
                 r = RUN(store, Q_OUTBOX_ADD, "t", key);
         if (r == -EBADMSG)
                 log_error("store_document_unusable", KV_S("key", key), KV_U("revision", revision));
+        if (r == -ESRCH && store_removed_has(store, e.tenant, REMOVED_GENERATIONS, e.gen) > 0 &&
+            RUN(store, Q_ERASE_ADD, "t", key) < 0)
+                return -EIO;
         return r < 0 && r != -EBADMSG && r != -ESRCH ? r : remember(store, key, revision);
 }
 
@@ -225,36 +227,6 @@ int store_later(struct store *store, struct entity *e)
         entity_key(e, key);
         r = RUN(store, Q_OUTBOX_ADD, "t", key);
         return r < 0 ? r : 0;
-}
-
-void store_erase(struct store *store, const struct entity *e)
-{
-        char key[ENTITY_KEY_MAX];
-        int64_t revision;
-
-        if (!store->bucket || !bucket_writable(store->bucket))
-                return;
-        entity_key(e, key);
-        revision = db_number(db_query(store->db, Q_REVISION, "t", key));
-        if (revision > 0)
-                bucket_erase(store->bucket, (uint64_t)revision);
-        (void)RUN(store, Q_REVISION_DROP, "t", key);
-}
-
-void store_erase_removed(struct store *store)
-{
-        char keys[ERASED_AT_ONCE][ENTITY_KEY_MAX];
-        struct sqlite3_stmt *st = db_query(store->db, Q_KEYS_REMOVED, "i", (int64_t)ERASED_AT_ONCE);
-        struct entity e;
-        size_t n = 0;
-
-        for (; n < ERASED_AT_ONCE && db_step(st) == 1; n++)
-                db_text(st, 0, keys[n], ENTITY_KEY_MAX);
-        if (st)
-                db_reset(st);
-        for (size_t i = 0; i < n; i++)
-                if (entity_parse(&e, keys[i]))
-                        store_erase(store, &e);
 }
 
 /* ---- what waits ---- */

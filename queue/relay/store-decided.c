@@ -156,13 +156,13 @@ static bool only_newest_counts(const struct store_event *event)
 /* Those of the name that are too many go, here and in the bucket. */
 static int trim(struct store *store, const char *tenant, const char *name)
 {
-        struct sqlite3_stmt *st = store->bucket ? db_query(store->db, Q_EVENTS_EXTRA, "tt", tenant, name) : NULL;
+        struct sqlite3_stmt *st = db_query(store->db, Q_EVENTS_EXTRA, "tt", tenant, name);
         struct write w = store_write_of(ENTITY_EVENT, tenant, NULL);
-        int r = store->bucket ? store_gen(store, tenant, w.entity.gen) : 0;
+        int r = store_gen(store, tenant, w.entity.gen), code;
 
-        while (st && r == 0 && db_step(st) == 1) {
+        while (r == 0 && (code = db_step(st)) != 0) {
                 db_text(st, 0, w.entity.id, sizeof(w.entity.id));
-                store_erase(store, &w.entity);
+                r = code < 0 ? code : store_erase(store, &w.entity);
         }
         return r < 0 ? r : db_run(store->db, db_query(store->db, Q_EVENT_TRIM, "tt", tenant, name));
 }

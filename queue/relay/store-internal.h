@@ -78,7 +78,11 @@ enum query {
         Q_REMOVED_COUNT,
         Q_REMOVED_FLOOR,
         Q_ALL_REMOVED,
-        Q_KEYS_REMOVED,
+        Q_ERASE_REMOVED,
+        Q_ERASE_ADD,
+        Q_ERASE_NEXT,
+        Q_ERASE_DROP,
+        Q_TENANT_TOKENS,
         Q_CONNECTOR_DOC,
         Q_CONNECTOR_PUT,
         Q_REVOCATIONS,
@@ -215,8 +219,12 @@ int store_later(struct store *store, struct entity *e);
 int store_gen(struct store *store, const char *tenant, char out[STORE_GEN_LEN + 1]);
 /* What store_tenant_remove does to the tables. -ENOENT. */
 int store_tenant_forget(struct store *store, const char *name);
-/* After a purge or a trim: what its keys held is erased from the bucket, too. */
-void store_erase(struct store *store, const struct entity *e);
-/* Documents of tenants that are no more: nobody reads them, and the bucket has an end. Some of them at a time. */
-void store_erase_removed(struct store *store);
+/* ---- what is to leave the bucket, which has an end (store-erase.c); each 0 or -EIO ---- */
+/* The entity leaves the tables now: a purge, a trim. */
+int store_erase(struct store *store, const struct entity *e);
+/* The same of tokens: the statement's rows are their hashes. */
+struct sqlite3_stmt;
+int store_erase_tokens(struct store *store, struct sqlite3_stmt *hashes);
+/* All that is known of tenants that were removed. */
+int store_erase_removed(struct store *store);
 _Static_assert(STORE_HASH_LEN == DB_BLOB_LEN, "a hash is the blob that the database binds");

@@ -209,27 +209,20 @@ int store_sign_ins_find(struct store *store, const char *tenant, const char *beg
 }
 
 /* What is purged from the tables is erased from the bucket, too. */
-static void erase_old(struct store *store, int64_t before)
+static int erase_old(struct store *store, int64_t before)
 {
         struct sqlite3_stmt *st = db_query(store->db, Q_EVENTS_OLD, "i", before);
         struct entity e = {.kind = ENTITY_EVENT};
+        int r = store_erase_removed(store), code;
 
-        while (db_step(st) == 1) {
+        while (r == 0 && (code = db_step(st)) != 0) {
                 db_text(st, 0, e.tenant, sizeof(e.tenant));
                 db_text(st, 1, e.id, sizeof(e.id));
-                if (store_gen(store, e.tenant, e.gen) == 0 && e.gen[0])
-                        store_erase(store, &e);
+                r = code < 0 ? code : store_gen(store, e.tenant, e.gen);
+                if (r == 0 && e.gen[0])
+                        r = store_erase(store, &e);
         }
-        e.kind = ENTITY_TOKEN;
-        st = db_query(store->db, Q_TOKENS_OLD, "i", before);
-        while (db_step(st) == 1) {
-                const uint8_t *hash = db_blob(st, 0);
-
-                if (!hash)
-                        continue;
-                memcpy(e.hash, hash, sizeof(e.hash));
-                store_erase(store, &e);
-        }
+        return r < 0 ? r : store_erase_tokens(store, db_query(store->db, Q_TOKENS_OLD, "i", before));
 }
 
 int store_purge(struct store *store, int64_t now)
@@ -243,12 +236,8 @@ int store_purge(struct store *store, int64_t now)
                      {Q_PURGE_CERTIFICATES, now},
                      {Q_PURGE_REVOKED, now},
                      {Q_PURGE_EVENTS, now - STORE_SIGN_IN_LIFE}};
-        int r = 0;
+        int r = erase_old(store, now - STORE_SIGN_IN_LIFE);
 
-        if (store->bucket) {
-                store_erase_removed(store);
-                erase_old(store, now - STORE_SIGN_IN_LIFE);
-        }
         for (size_t i = 0; i < sizeof(terms) / sizeof(terms[0]); i++) {
                 int n = db_run(store->db, db_query(store->db, terms[i].query, "i", terms[i].before));
                 r = n < 0 ? n : r;

@@ -22,7 +22,7 @@
 
 #define BUSY_MS 2000
 /* Its user_version. 0: made before there were versions, or new. Raise it with any change of what stands below. */
-#define SCHEMA_VERSION 4
+#define SCHEMA_VERSION 5
 
 static const char schema[] =
         /* gen: another for each time that a tenant of the name is made */
@@ -64,9 +64,11 @@ static const char schema[] =
         "CREATE TABLE IF NOT EXISTS changed(n INTEGER PRIMARY KEY AUTOINCREMENT, tenant TEXT NOT NULL);"
         "CREATE INDEX IF NOT EXISTS changed_of ON changed(tenant);"
         "CREATE INDEX IF NOT EXISTS revoked_of ON revoked(tenant);"
-        /* of a store on NATS (store-copy.c): which revision of each key is in the tables; what waits for the bucket */
+        /* of a store on NATS (store-copy.c): which revision of each key is in the tables; what waits for the bucket;
+         * what is to leave it */
         "CREATE TABLE IF NOT EXISTS revision(key TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;"
         "CREATE TABLE IF NOT EXISTS outbox(n INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE);"
+        "CREATE TABLE IF NOT EXISTS erase(key TEXT PRIMARY KEY) WITHOUT ROWID;"
         "CREATE TABLE IF NOT EXISTS note(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;";
 
 /* What tables of earlier versions lack: the column by which that is known, and what adds it. */
@@ -213,10 +215,14 @@ static const char *const texts[Q_COUNT_] = {
         [Q_ALL_REMOVED] = "SELECT DISTINCT tenant FROM removed WHERE kind='" REMOVED_GENERATIONS
                           "' AND tenant NOT IN (SELECT name FROM tenant)",
         /* '/' is the character behind '.' */
-        [Q_KEYS_REMOVED] =
-                "SELECT r.key FROM removed d, (SELECT 'c' AS k UNION SELECT 'r' UNION SELECT 'e') JOIN revision r ON "
-                "r.key>=k||'.'||d.tenant||'.'||d.word AND r.key<k||'.'||d.tenant||'.'||d.word||'/' WHERE "
-                "d.kind='" REMOVED_GENERATIONS "' LIMIT ?",
+        [Q_ERASE_REMOVED] = "INSERT OR IGNORE INTO erase SELECT r.key FROM removed d, (SELECT 'c' AS k UNION SELECT "
+                            "'r' UNION SELECT 'e') JOIN revision r ON "
+                            "r.key>=k||'.'||d.tenant||'.'||d.word AND r.key<k||'.'||d.tenant||'.'||d.word||'/' WHERE "
+                            "d.kind='" REMOVED_GENERATIONS "'",
+        [Q_ERASE_ADD] = "INSERT OR IGNORE INTO erase VALUES(?)",
+        [Q_ERASE_NEXT] = "SELECT key FROM erase WHERE key>? ORDER BY key LIMIT 1",
+        [Q_ERASE_DROP] = "DELETE FROM erase WHERE key=?",
+        [Q_TENANT_TOKENS] = "SELECT hash FROM token WHERE tenant=?",
         [Q_CONNECTOR_DOC] =
                 "SELECT name, enrolled, kid, jwk, proof, since, revocations, (SELECT since FROM barred b WHERE "
                 "b.tenant=c.tenant AND b.id=c.id), (SELECT since FROM quarantine q WHERE q.tenant=c.tenant AND "
@@ -476,6 +482,8 @@ int store_tenant_forget(struct store *store, const char *name)
         int r = db_run(store->db, db_query(store->db, Q_TENANT_REVOKE, "t", name));
 
         if (r >= 0)
+                r = store_erase_tokens(store, db_query(store->db, Q_TENANT_TOKENS, "t", name));
+        if (r >= 0)
                 r = forget_tenant(store, name);
         if (r == 0)
                 r = db_run(store->db, db_query(store->db, Q_TENANT_REMOVE, "t", name));
@@ -493,10 +501,12 @@ int store_tenant_remove(struct store *store, const char *name, int64_t now)
                         n = store_tenant_forget(store, name);
                 if (n == 0)
                         n = store_removed_add(store, name, REMOVED_GENERATIONS, w.entity.gen, now);
+                if (n == 0)
+                        n = store_erase_removed(store);
                 r = store_write_end(store, &w, n);
         }
-        if (r == 0)
-                store_erase_removed(store);
+        if (r == 0 && store->bucket) /* where that fails it is done by and by */
+                (void)store_erase_some(store);
         return r;
 }
 

@@ -62,6 +62,9 @@ int store_take(struct store *store, unsigned wait_ms);
 int64_t store_waiting(struct store *store);
 /* Stores some of them, while that can be done. */
 int store_flush(struct store *store);
+/* Erases from the bucket some of what is no more, also where the bucket is full. 0; -EHOSTUNREACH and others: not now.
+ */
+int store_erase_some(struct store *store);
 /* Stores all of them, and waits so long for a bucket that cannot be written. -EHOSTUNREACH: some are left. */
 int store_drain(struct store *store, unsigned wait_ms);
 /* Has everything in the database stored in the bucket: the first time, or after the bucket was lost. */

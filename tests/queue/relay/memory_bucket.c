@@ -125,17 +125,20 @@ int bucket_put(struct bucket *b, const char *key, const void *value, size_t n, u
         return 0;
 }
 
-void bucket_erase(struct bucket *b, uint64_t revision)
+int bucket_erase(struct bucket *b, uint64_t revision)
 {
         struct servers *s = b->servers;
 
+        if (!bucket_readable(b))
+                return -EHOSTUNREACH;
         for (size_t i = 0; i < s->n; i++) {
                 if (s->rows[i].revision != revision)
                         continue;
                 free(s->rows[i].value);
                 s->rows[i] = s->rows[--s->n];
-                return;
+                return 0;
         }
+        return -ENOENT;
 }
 
 int bucket_watch(struct bucket *b, uint64_t after)
@@ -174,7 +177,12 @@ const char *bucket_beat_key(const struct bucket *b)
 
 bool bucket_writable(const struct bucket *b)
 {
-        return b->there && b->looked;
+        return b->there && b->looked && !b->rewound;
+}
+
+bool bucket_readable(const struct bucket *b)
+{
+        return bucket_writable(b);
 }
 
 const char *bucket_why(const struct bucket *b)

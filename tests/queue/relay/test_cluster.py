@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Joining real NATS servers: logins of each form, wrong ones, TLS that is not as it must be. Usage: test_cluster.py JOIN AT_ONCE [unittest words]"""
+"""Joining real NATS servers: logins of each form, wrong ones, TLS that is not as it must be. Usage: test_cluster.py JOIN AT_ONCE BUCKET_SAID [unittest words]"""
 import os
 import subprocess
 import sys
@@ -10,13 +10,16 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'
 import lab_certs  # noqa: E402
 import lab_nats  # noqa: E402
 
-JOIN = AT_ONCE = None
+JOIN = AT_ONCE = BUCKET_SAID = None
+# in which a test answers in the place of JetStream
+SAID = '  SAID {{ users [ {{ user: said, password: "{password}" }} ] }}\n'
 
 
 class Joining(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory(prefix='cluster-test-')
+        lab_nats.CONFIG = lab_nats.CONFIG.replace('  SYS {{', SAID + '  SYS {{')
         cls.cluster = lab_nats.Cluster(cls.folder.name).start()
 
     @classmethod
@@ -87,10 +90,17 @@ class Joining(unittest.TestCase):
     def test_of_two_that_store_behind_one_revision_one_does(self):
         self.assertEqual(self.at_once('put', 150), 0)
 
+    def test_what_the_servers_say_of_a_bucket(self):
+        """An error that passes is over with the next beat; a full bucket is read and has room made; an older copy is left alone at first."""
+        login = self.write(f'said\n{self.cluster.password}\n')
+        done = subprocess.run([BUCKET_SAID, self.cluster.path('certs', 'ca.pem'), login, self.cluster.servers()[0]],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False, timeout=120)
+        self.assertEqual((done.stdout, done.stderr), ('as it must be\n', ''))
+
     def test_a_watch_may_end_while_its_messages_come(self):
         self.assertGreater(self.at_once('watch', 300), 0)
 
 
 if __name__ == '__main__':
-    JOIN, AT_ONCE = (os.path.abspath(sys.argv.pop(1)) for _ in range(2))
+    JOIN, AT_ONCE, BUCKET_SAID = (os.path.abspath(sys.argv.pop(1)) for _ in range(3))
     unittest.main()

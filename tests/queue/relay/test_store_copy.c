@@ -197,6 +197,29 @@ static void settle_all(void)
                 }
         for (size_t i = 0; i < NODES; i++)
                 assert_int_equal(store_waiting(nodes[i].store), 0);
+        for (size_t i = 0; i < NODES; i++)
+                for (size_t before = 0; before != servers.n;) {
+                        before = servers.n;
+                        assert_int_equal(store_erase_some(nodes[i].store), 0);
+                }
+}
+
+/* Nothing that is over stays in the bucket. */
+static void check_bucket(void)
+{
+        struct buffer text = BUFFER(BUCKET_VALUE_MAX);
+        struct entity e;
+
+        for (size_t i = 0; i < servers.n; i++) {
+                if (!entity_parse(&e, servers.rows[i].key))
+                        continue;
+                buffer_clear(&text);
+                if (e.kind == ENTITY_TOKEN && store_doc_encode(nodes[0].store, &e, &text) == -ENOENT)
+                        fail_msg("%s: no node has this token", servers.rows[i].key);
+                if (e.kind != ENTITY_TENANT && e.kind != ENTITY_TOKEN)
+                        assert_int_equal(store_removed_has(nodes[0].store, e.tenant, REMOVED_GENERATIONS, e.gen), 0);
+        }
+        buffer_free(&text);
 }
 
 static void list_tenant(void *arg, const struct store_tenant *t)
@@ -320,6 +343,7 @@ static void one_round(uint64_t seed)
                 step();
         settle_all();
         check_all_hold_the_same();
+        check_bucket();
         end_round();
 }
 
@@ -427,6 +451,55 @@ static void test_made_again(void **unused)
         end_round();
 }
 
+static struct row *row_of_kind(char kind)
+{
+        for (size_t i = 0; i < servers.n; i++)
+                if (servers.rows[i].key[0] == kind && servers.rows[i].key[1] == '.')
+                        return &servers.rows[i];
+        return NULL;
+}
+
+/* Tokens of a tenant that was removed leave the bucket as well: also where that could not be done at once, or came back
+ * with an older copy; an event that is there again stays. */
+static void test_what_is_over_leaves(void **unused)
+{
+        struct store_event event = {.at = NOW, .name = "connector_pending", .id = "connector-00000001", .text = "one"};
+        uint8_t hash[STORE_HASH_LEN];
+
+        (void)unused;
+        begin_round(1);
+        assert_int_equal(store_tenant_add(nodes[0].store, "t1", PIN, NOW), 0);
+        assert_int_equal(store_tenant_add(nodes[0].store, "t2", PIN, NOW), 0);
+        new_hash(hash);
+        assert_int_equal(store_token_add(nodes[0].store, "t1", "dc1", hash, NOW + 10), 0);
+        assert_int_equal(store_connector_enrol(nodes[0].store, "t1", "connector-00000001", "dc1", NOW), 0);
+        assert_int_equal(store_event_add(nodes[0].store, "t1", &event), 0);
+        settle_all();
+        memory_copy(&kept, &servers);
+        assert_int_equal(store_tenant_remove(nodes[1].store, "t1", NOW), 0);
+        assert_null(row_of_kind('k'));
+        put_back();
+        assert_null(row_of_kind('k'));
+        assert_null(row_of_kind('c'));
+        assert_null(row_of_kind('e'));
+
+        /* over while the servers are away, and there again before they are back */
+        assert_int_equal(store_event_add(nodes[0].store, "t2", &event), 0);
+        new_hash(hash);
+        assert_int_equal(store_token_add(nodes[0].store, "t2", "dc1", hash, NOW + 10), 0);
+        settle_all();
+        nodes[0].bucket.there = nodes[0].bucket.watching = nodes[0].bucket.looked = false;
+        assert_int_equal(store_purge(nodes[0].store, NOW + STORE_SIGN_IN_LIFE + 11), 0);
+        event.at = NOW + STORE_SIGN_IN_LIFE + 11;
+        assert_int_equal(store_event_add(nodes[0].store, "t2", &event), 0);
+        assert_int_equal(store_erase_some(nodes[0].store), 0);
+        assert_non_null(row_of_kind('k'));
+        settle_all();
+        assert_null(row_of_kind('k'));
+        assert_non_null(row_of_kind('e'));
+        end_round();
+}
+
 /* More was removed than a node remembers, one by one; the copy is from before that. */
 static void test_more_than_is_remembered(void **unused)
 {
@@ -516,6 +589,7 @@ int main(void)
                                            cmocka_unit_test(test_more_than_is_remembered),
                                            cmocka_unit_test(test_a_command_beside_the_relay),
                                            cmocka_unit_test(test_push),
+                                           cmocka_unit_test(test_what_is_over_leaves),
                                            cmocka_unit_test(test_whatever_happens)};
 
         return cmocka_run_group_tests(tests, NULL, NULL);
