@@ -106,6 +106,21 @@ int crypto_point_import(EVP_PKEY **ret_key, const uint8_t xy[P256_POINT_LEN])
         return 0;
 }
 
+/* The point as keys of this process's own have it: both coordinates for the price of one. A key of a token may not. */
+static bool export_whole(const EVP_PKEY *key, uint8_t xy[P256_POINT_LEN])
+{
+        uint8_t point[1 + P256_POINT_LEN];
+        size_t n = 0;
+
+        ERR_set_mark();
+        const bool r = EVP_PKEY_get_octet_string_param(key, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof(point), &n) == 1 &&
+                       n == sizeof(point) && point[0] == POINT_CONVERSION_UNCOMPRESSED;
+        ERR_pop_to_mark();
+        if (r)
+                memcpy(xy, point + 1, P256_POINT_LEN);
+        return r;
+}
+
 /* One coordinate as 32 bytes. */
 static int coordinate(const EVP_PKEY *key, const char *param, uint8_t out[32])
 {
@@ -124,6 +139,8 @@ int crypto_point_export(const EVP_PKEY *key, uint8_t xy[P256_POINT_LEN])
         if (EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof(group), NULL) != 1 ||
             (strcmp(group, "prime256v1") != 0 && strcmp(group, "P-256") != 0))
                 return fail(-EBADMSG);
+        if (export_whole(key, xy))
+                return 0;
         if (coordinate(key, OSSL_PKEY_PARAM_EC_PUB_X, point) < 0 ||
             coordinate(key, OSSL_PKEY_PARAM_EC_PUB_Y, point + 32) < 0)
                 return -EBADMSG;

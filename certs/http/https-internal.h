@@ -53,6 +53,7 @@ struct https_call {
         /* https_request.keeps: the call is a connection, too, and takes the next request when this one is over */
         bool keeps, connected;
         char origin[320]; /* https://HOST:PORT of the URL */
+        curl_socket_t fd; /* of the connection */
         struct loop_io *io;
         struct loop_timer *timer; /* of the request; waiting: when nobody has wanted it for long */
         uint64_t deadline;        /* of the request; 0: none */

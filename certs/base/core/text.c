@@ -5,6 +5,7 @@
  */
 #include "base/core/text.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,11 +100,46 @@ static unsigned b64u_value(char ch)
                (~(upper | lower | digit | minus | under) & 64);
 }
 
+/* All bits of each byte whose top bit is set. */
+static inline uint64_t each_whole(uint64_t tops)
+{
+        return (tops >> 7) * 0xff;
+}
+
+/* Six bytes of eight characters; returns the top bits of those that are of the alphabet. The same without a table or a
+ * branch, eight at a time. */
+static inline uint64_t b64u_decode_eight(uint8_t *out, const char *text)
+{
+        uint64_t eight;
+
+        memcpy(&eight, text, sizeof(eight));
+        const uint64_t low = eight & ~EACH(0x80);
+        const uint64_t upper = each_within(low, 'A', 'Z'), lower = each_within(low, 'a', 'z');
+        const uint64_t digit = each_within(low, '0', '9'), minus = each_within(low, '-', '-');
+        const uint64_t under = each_within(low, '_', '_'), good = (upper | lower | digit | minus | under) & EACH(0x80);
+        const uint64_t down = (EACH('A') & each_whole(upper & EACH(0x80))) |
+                              (EACH('a' - 26) & each_whole(lower & EACH(0x80))) |
+                              (EACH('_' - 63) & each_whole(under & EACH(0x80)));
+        const uint64_t up =
+                (EACH(52 - '0') & each_whole(digit & EACH(0x80))) | (EACH(62 - '-') & each_whole(minus & EACH(0x80)));
+        uint64_t six = be64toh((low & each_whole(good)) + up - down);
+
+        six = (six & UINT64_C(0x3f003f003f003f00)) >> 2 | (six & UINT64_C(0x003f003f003f003f));
+        six = (six & UINT64_C(0x0fff00000fff0000)) >> 4 | (six & UINT64_C(0x00000fff00000fff));
+        six = (six & UINT64_C(0x00ffffff00000000)) >> 8 | (six & UINT64_C(0x0000000000ffffff));
+        six = htobe64(six << 16);
+        memcpy(out, &six, 6);
+        return good & ~eight;
+}
+
 /* Decodes into out, which has room for n * 3 / 4 bytes. */
 static int b64u_decode_raw(uint8_t *out, const char *text, size_t n)
 {
+        uint64_t good = EACH(0x80);
         unsigned bad = 0, a, b, c, d;
 
+        for (; n >= 8; n -= 8, text += 8, out += 6)
+                good &= b64u_decode_eight(out, text);
         for (; n >= 4; n -= 4, text += 4) {
                 a = b64u_value(text[0]);
                 b = b64u_value(text[1]);
@@ -114,7 +150,7 @@ static int b64u_decode_raw(uint8_t *out, const char *text, size_t n)
                 *out++ = (uint8_t)(b << 4 | c >> 2);
                 *out++ = (uint8_t)(c << 6 | d);
         }
-        if (n == 1 || bad > 63)
+        if (n == 1 || bad > 63 || good != EACH(0x80))
                 return -EBADMSG;
         if (n == 0)
                 return 0;

@@ -142,12 +142,31 @@ bool typed_domain(const char *text, size_t n)
         return true;
 }
 
+static bool is_ascii(const char *text, size_t n)
+{
+        unsigned char all = 0;
+
+        for (size_t i = 0; i < n; i++)
+                all |= (unsigned char)text[i];
+        return all < 0x80;
+}
+
+static bool same_ascii(const char *a, const char *b, size_t n)
+{
+        for (size_t i = 0; i < n; i++)
+                if (a[i] != b[i] && !((a[i] ^ b[i]) == 0x20 && (a[i] | 0x20) >= 'a' && (a[i] | 0x20) <= 'z'))
+                        return false;
+        return true;
+}
+
 bool typed_same(const char *a, size_t a_n, const char *b, size_t b_n)
 {
         int differ = 1;
 
         if (!utf8_valid(a, a_n) || !utf8_valid(b, b_n))
                 return false;
+        if (is_ascii(a, a_n) && is_ascii(b, b_n)) /* nearly all are: libunistring's tables would say the same */
+                return a_n == b_n && same_ascii(a, b, a_n);
         if (u8_casecmp((const uint8_t *)a, a_n, (const uint8_t *)b, b_n, NULL, UNINORM_NFC, &differ) != 0)
                 return false;
         return differ == 0;

@@ -74,6 +74,26 @@ static void test_b64u_refuses(void **state)
         buffer_free(&small);
 }
 
+/* Eight characters at a time are the same bytes as four at a time, whichever character stands where. */
+static void test_b64u_eight(void **state)
+{
+        uint8_t eight[6], four[6];
+
+        (void)state;
+        for (size_t at = 0; at < 8; at++)
+                for (int c = 0; c < 256; c++) {
+                        char text[] = "Zz09-_aB";
+
+                        text[at] = (char)c;
+                        const int r = b64u_decode_exact(eight, 6, text, 8);
+                        const int first = b64u_decode_exact(four, 3, text, 4),
+                                  second = b64u_decode_exact(four + 3, 3, text + 4, 4);
+                        assert_int_equal(r, first < 0 ? first : second);
+                        if (r == 0)
+                                assert_memory_equal(eight, four, 6);
+                }
+}
+
 /* Every character outside the alphabet, and only those, is refused. */
 static void test_b64u_alphabet(void **state)
 {
@@ -268,6 +288,7 @@ int main(void)
                 cmocka_unit_test(test_b64u_all_bytes),
                 cmocka_unit_test(test_b64u_refuses),
                 cmocka_unit_test(test_b64u_alphabet),
+                cmocka_unit_test(test_b64u_eight),
                 cmocka_unit_test(test_hex),
                 cmocka_unit_test(test_utf8),
                 cmocka_unit_test(test_ids),

@@ -30,9 +30,31 @@ static void test_fold(void **state)
         assert_int_equal(typed_fold(out, sizeof(out), TYPED_CASE, "\xff", 1), -EILSEQ);
 }
 
+static void test_same(void **state)
+{
+        static const struct {
+                const char *a, *b;
+                bool same;
+        } pairs[] = {{"Corp.Example", "cORP.eXAMPLE", true},
+                     {"", "", true},
+                     {"corp", "corp.", false},
+                     {"a@b", "a`b", false},
+                     {"x[", "x{", false},
+                     {"corp", "cor_", false},
+                     {"K", "\u212a", true},
+                     {"ß", "SS", true},
+                     {"M\u00fcller", "mu\u0308LLER", true},
+                     {"a\xff", "a\xff", false}};
+
+        (void)state;
+        for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
+                assert_int_equal(typed_same(pairs[i].a, strlen(pairs[i].a), pairs[i].b, strlen(pairs[i].b)),
+                                 pairs[i].same);
+}
+
 int main(void)
 {
-        const struct CMUnitTest tests[] = {cmocka_unit_test(test_fold)};
+        const struct CMUnitTest tests[] = {cmocka_unit_test(test_same), cmocka_unit_test(test_fold)};
 
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
