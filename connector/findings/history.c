@@ -330,27 +330,21 @@ static void add_success(json_t *list, const json_t *records, const json_t *recor
         (void)json_array_append_new(list, json_string(text));
 }
 
-static void add_go_there(json_t *list, const json_t *record)
-{
-        const char *app = fact_text(record, "client_app"), *service = fact_text(record, "service");
-        char when[32], text[TEXT_MAX];
-
-        fact_time(fact_number(record, "wall", 0), when, sizeof(when));
-        (void)snprintf(
-                text, sizeof(text),
-                "Accepted at %.5s for %s %.200s: Postern let the user in. What fails after that fails in there: go "
-                "there",
-                when + strlen("2026-01-01 "), app[0] ? "the application" : "the sign-in service",
-                app[0] ? app : service);
-        (void)json_array_append_new(list, json_string(text));
-}
-
 json_t *history_sentences(const json_t *records, const json_t *record, long long bad_attempts)
 {
+        const char *app = fact_text(record, "client_app"), *service = fact_text(record, "service");
         json_t *list = json_array(), *compared = history_compare(records);
+        char when[32], text[TEXT_MAX];
 
         if (is_accepted(record)) {
-                add_go_there(list, record);
+                fact_time(fact_number(record, "wall", 0), when, sizeof(when));
+                (void)snprintf(
+                        text, sizeof(text),
+                        "Accepted at %.5s for %s %.200s: Postern let the user in. What fails after that fails in "
+                        "there: go there",
+                        when + strlen("2026-01-01 "), app[0] ? "the application" : "the sign-in service",
+                        app[0] ? app : service);
+                (void)json_array_append_new(list, json_string(text));
                 add_success(list, records, record);
         }
         add_name(list, records, record);

@@ -218,8 +218,8 @@ static int find_id(struct ledger *l, const char *given, const char *domains, jso
 }
 
 /*
- * What is the beginning of one sign-in's id. The ids that begin so are in ret_ids, each sign-in once: by that of its
- * first attempt where it has a record.
+ * The sign-in whose id begins so, where there is but one. The ids that begin so are in ret_ids, each sign-in once: by
+ * the id of its first attempt where that has a record.
  */
 static int find_beginning(struct ledger *l, const char *given, json_t *list, json_t *ret_ids, struct error *err)
 {
@@ -263,8 +263,8 @@ static int find(struct ledger *l, const char *what, json_t *list, json_t *ids, c
         return r;
 }
 
-/* What is a sign-in's id where one has it, else a user, else the beginning of an id; the newest records, each with its
- * events. */
+/* By a sign-in's id where there is one, else by a user, else by the beginning of an id: the newest records, each with
+ * its events. */
 static json_t *answer_explain(struct ledger *l, const struct request *asked)
 {
         json_t *root = begin(l), *list = json_array(), *ids = json_array(), *record;

@@ -1,8 +1,8 @@
 /*
  * Sign-ins of the last minutes that could not be checked or taken, gathered by cause: one incident for many users.
  *
- * It reads records and events that are there and judges nothing: connector/findings says what an incident means. Those
- * that the caller gave up are none of ours, nor is what a restart declines.
+ * It reads records and events that are there and judges nothing: connector/findings says what an incident means.
+ * Sign-ins that the caller gave up are left out, and so are those that a restart declined.
  */
 #include <stdio.h>
 #include <string.h>
@@ -12,8 +12,8 @@
 #include "connector/findings/facts.h"
 #include "connector/ledger/ledger.h"
 
-#define LATELY_S 300 /* an incident is one whose latest sign-in is so young */
-#define BACK_S 3600  /* and it began no longer ago than this, as far as is looked */
+#define LATELY_S 300 /* an incident is told while its latest sign-in is no older than this */
+#define BACK_S 3600  /* records are looked at as far back as this */
 #define RECORDS 500  /* REQUEST_LIMIT_MAX */
 #define CHANGE_S 600 /* what happened so shortly before may be the cause */
 #define CHANGES_MAX 5

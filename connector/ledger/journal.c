@@ -248,7 +248,7 @@ int ledger_journal_search(struct journal *j, store_search_fn *fn, const struct s
         return r;
 }
 
-/* Of the disk where there is one: what memory holds is some minutes of a disk that refuses. */
+/* The disk's store where there is one, else memory's, which holds what came since the disk refused. */
 static struct store *main_store(struct journal *j)
 {
         ledger_journal_flush(j);

@@ -26,7 +26,7 @@
 struct ledger_status {
         char name[300];
         json_t *value;
-        json_t *since; /* since when each member that is no number has been as it is, by its name */
+        json_t *since; /* by the name of each member that is not a number: since when it has been as it is */
         int64_t wall;
 };
 
@@ -112,7 +112,7 @@ json_t *ledger_watch_since(const json_t *before, const json_t *since, const json
  * {"verdict","reason","n","users","first","last","id" (of the latest),"dcs","changes" (events shortly before)}. */
 json_t *ledger_incidents(struct ledger *l);
 
-/* watch.c: an event of the ledger's own. */
+/* watch.c: notes an event that the ledger itself saw. */
 void ledger_note(struct ledger *l, const char *event, const char *detail);
 
 /* names.c: typed, and the other forms of that name by the configuration's domains; an array. */

@@ -86,32 +86,26 @@ static void on_share(void *arg, const char *key, const char *text)
 
 /* ---- frames of validator and link ---- */
 
-/* How a sign-in ended: one of COUNT_; COUNT_N for none of them. */
-static size_t count_of(const struct msg_in *m)
-{
-        static const char *const verdicts[] = {"accepted", "refused", "unavailable"};
-        char word[16] = "";
-        size_t i = 0;
-
-        if (msg_has(m, R_DECLINED))
-                return msg_get_str(m, R_DECLINED, word, sizeof(word)) == 0 && strcmp(word, DECLINED_LOST) == 0
-                               ? COUNT_UNAVAILABLE
-                               : COUNT_DECLINED;
-        if (msg_get_str(m, R_VERDICT, word, sizeof(word)) < 0)
-                return COUNT_N;
-        while (i < COUNT_DECLINED && strcmp(word, verdicts[i]) != 0)
-                i++;
-        return i < COUNT_DECLINED ? i : COUNT_N;
-}
-
-/* In all, and of its domain. */
+/* How a sign-in ended, in all and of its domain. */
 static void count(struct ledger *l, const struct msg_in *m)
 {
-        const size_t n_domains = l->config->validate.n_domains, end = count_of(m);
-        char realm[256];
+        static const char *const verdicts[] = {"accepted", "refused", "unavailable"};
+        const size_t n_domains = l->config->validate.n_domains;
+        char word[16] = "", realm[256];
+        size_t end = 0; /* how the sign-in ended, one of COUNT_ */
 
-        if (end == COUNT_N)
-                return;
+        if (msg_has(m, R_DECLINED)) {
+                end = msg_get_str(m, R_DECLINED, word, sizeof(word)) == 0 && strcmp(word, DECLINED_LOST) == 0
+                              ? COUNT_UNAVAILABLE
+                              : COUNT_DECLINED;
+        } else {
+                if (msg_get_str(m, R_VERDICT, word, sizeof(word)) < 0)
+                        return;
+                while (end < COUNT_DECLINED && strcmp(word, verdicts[end]) != 0)
+                        end++;
+                if (end == COUNT_DECLINED) /* none of them */
+                        return;
+        }
         l->counts[end]++;
         if (msg_get_str(m, R_REALM, realm, sizeof(realm)) < 0)
                 return;

@@ -28,7 +28,7 @@ struct ledger_outlets {
 
 /* ---- names ---- */
 
-/* Those of a record that say who it was. */
+/* The members of a record that say who it was. */
 static bool is_personal(uint8_t tag)
 {
         return tag == R_USER || tag == R_USER_MASKED || tag == R_UPN || tag == R_SAM || tag == R_USER_ID ||
@@ -119,7 +119,7 @@ static void put_sign_in(struct ledger_outlets *o, const struct msg_in *m)
         events_ways_put(o->ways, &r);
 }
 
-/* That a verdict arrived is what is expected of it: only the others are told. */
+/* A verdict is expected to arrive: only one that did not is told. */
 static void put_delivery(struct ledger_outlets *o, const struct msg_in *m)
 {
         char state[32] = "";

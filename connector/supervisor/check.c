@@ -70,7 +70,7 @@ static size_t try_all(struct supervisor *s, const struct files_check *check, con
         return n;
 }
 
-/* What root sees here, the unit may not. */
+/* A path that root can read here may be hidden from the unit. */
 static void note_hidden(const struct files_check *check, const char *key, const char *path)
 {
         const char *why = path ? file_hidden_by_unit(path) : NULL;

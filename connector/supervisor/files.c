@@ -182,7 +182,8 @@ static int hand_from_disk(struct handing *h, const char *name, const char *path,
         return h->fn(h->arg, name, copy, h->err);
 }
 
-/* A file of a domain: what is in use where something is, whatever the disk has by now. key: its setting. */
+/* A file of a domain: the copy that is in use where there is one, even if the disk has another by now; else the file on
+ * the disk. key: the setting that names it. */
 static int hand_domain_file(struct handing *h, const char *prefix, const struct domain_config *d, const char *path,
                             const char *key)
 {
@@ -278,7 +279,7 @@ static int hand_validator(struct handing *h)
                 r = hand_writable(h, FILE_ROSTER);
         if (r == 0)
                 r = hand_writable(h, FILE_DOMAIN_SIDS);
-        if (!h->check) /* to one that has ended */
+        if (!h->check) /* what the validator before did not confirm never came into use */
                 kept_settle(h->s->kept, NULL, false);
         for (size_t i = 0; r == 0 && i < h->config->validate.n_domains; i++) {
                 const struct domain_config *d = &h->config->domains[i];

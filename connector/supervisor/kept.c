@@ -17,7 +17,7 @@
 
 struct kept_file {
         char *name;        /* as in FRAME_FILE */
-        int good, offered; /* in use; handed on, and not known to be good; each -1: none */
+        int good, offered; /* in use; handed on, and not known to be good yet; -1: none */
 };
 
 struct kept {

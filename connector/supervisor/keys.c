@@ -36,7 +36,7 @@ static const char *setting_of(enum holder_id id)
 
 /* ---- which PIN file ---- */
 
-/* Its PIN file, open and judged; -1 in *ret_fd where it has none. */
+/* The PIN file that the reference names, open and judged; -1 in *ret_fd where it names none. */
 static int open_pin(int reference_fd, int *ret_fd, struct error *err)
 {
         char text[KEY_URI_MAX + 2], path[KEY_PATH_MAX];
@@ -111,7 +111,8 @@ static void end_before(struct holder *holder)
 
 /* ---- starting ---- */
 
-/* What steers the vendor's module is set for posternd, in its unit; what is posternd's own stays here. */
+/* Whether the holder gets this variable: those that steer the vendor's module are set in posternd's unit and passed on,
+ * those that concern posternd alone are not. */
 static bool passed_on(const char *variable)
 {
         static const char *const own[] = {"NOTIFY_", "WATCHDOG_", "LISTEN_", "LD_", "CREDENTIALS_"};

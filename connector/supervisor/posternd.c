@@ -114,7 +114,7 @@ static size_t check_surroundings(const struct config *config)
         return r < 0;
 }
 
-/* Prints all errors to stderr, or what is fine to stdout. */
+/* Prints all errors to stderr; where there are none, a summary to stdout. */
 static int check_only(const char *path, struct config *config, const struct buffer *text,
                       const struct conf_errors *errors, bool count)
 {
@@ -141,7 +141,8 @@ static int check_only(const char *path, struct config *config, const struct buff
         return 0;
 }
 
-/* One with errors is refused by the daemon as well, which is told all the same, so that it says so in its status. */
+/* Where the configuration has errors the daemon is told nevertheless: it refuses it as well, and says so in its status.
+ */
 static int reload(const struct config *config, const struct conf_errors *errors)
 {
         const char *main_pid = getenv("MAINPID");

@@ -1,6 +1,6 @@
 /*
- * What stands before any process starts: folders, enrolment, lock, hash key, control socket. Made at a start, and by
- * the same functions only looked at in a check (supervisor/check.c).
+ * What is there before any process starts: folders, enrolment, lock, hash key, control socket. A start makes it; a
+ * check (supervisor/check.c) only looks at it, by the same functions.
  *
  * Invariant: a check makes, binds and locks nothing. The files of the processes are supervisor/files.c's.
  */
@@ -42,10 +42,11 @@ static int judge_state_folder(const char *path, struct error *err)
         if (stat(path, &st) < 0)
                 return error_fail(err, -errno, "state_dir %s: %s", path, strerror(errno));
         if (!S_ISDIR(st.st_mode) || (st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & S_IWOTH))
-                return error_fail(err, -EPERM,
-                                  "state_dir %s is no folder of this user's alone; fix it with: chown root %s; "
-                                  "chmod 700 %s",
-                                  path, path, path);
+                return error_fail(
+                        err, -EPERM,
+                        "state_dir %s is not a folder, belongs to another user, or can be written to by others; "
+                        "fix it with: chown root %s; chmod 700 %s",
+                        path, path, path);
         return 0;
 }
 

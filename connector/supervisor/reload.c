@@ -2,8 +2,8 @@
  * A reload: first the check, by `posternd --check-config` as a process of its own; only then the drain. What was
  * refused stays told, in `postern status` and in state_dir/reload, until a reload succeeds.
  *
- * Invariant: the configuration before is kept until every process is ready with the new one; one that does not take it
- * after all brings it back. So no reload ends what runs.
+ * Invariant: the configuration before is kept until every process is ready with the new one; where one does not
+ * take it after all, the one before comes back. So no reload ends what runs.
  */
 #include "connector/supervisor/supervisor.h"
 
@@ -126,7 +126,7 @@ static int spawn_check(struct supervisor *s, int config_fd, int out)
         return -r;
 }
 
-/* A copy of fd that none of the child's numbers can overwrite. */
+/* A copy of fd under a number that the child uses for nothing else. */
 static int lift(int fd)
 {
         return fd < 0 ? fd : fcntl(fd, F_DUPFD_CLOEXEC, CHECK_CONFIG_FD + 1);
@@ -234,7 +234,7 @@ void reload_take(struct supervisor *s)
         log_error("reload.failed", KV_S("why", err.text), KV_S("kept", "the configuration before"));
         swap(s);
         s->reloading.open = false;
-        if (files_prepare(s, &err) < 0) /* it stood until a moment ago: go on with what is there */
+        if (files_prepare(s, &err) < 0) /* it worked until a moment ago: go on with what is there */
                 log_error("reload.failed", KV_S("why", err.text));
         refuse(s, err.text, 1);
 }

@@ -26,7 +26,7 @@
 #define CERTIFICATE_MARK "-----BEGIN CERTIFICATE-----"
 #define STORE_PAUSE_MS 5000 /* a link that asks more often keeps the disk busy, no more */
 #define MAKE_PAUSE_MS 1000  /* as little may it keep starting processes */
-#define KEYS_AT_ONCE 10     /* keys made in hardware: so many, and one more each hour */
+#define KEYS_AT_ONCE 10     /* keys made in hardware: this many, and one more each hour */
 #define KEY_EACH_MS (3600 * UINT64_C(1000))
 #define NAMES_MAX 100 /* that are taken already */
 
@@ -109,7 +109,8 @@ static bool may_make(struct renewals *n, uint64_t now)
         return true;
 }
 
-/* None was made: what stops a key from being made must not use up the allowance, or it would outlast its remedy. */
+/* Gives the allowance back where no key was made: whatever stops a key from being made must not use it up, or the wait
+ * would go on after that was remedied. */
 static void give_back(struct renewals *n)
 {
         if (n->made.len == 0 && n->made_until >= KEY_EACH_MS)

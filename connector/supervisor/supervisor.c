@@ -256,7 +256,7 @@ static void on_child_ended(void *arg)
                 stop_next(s);
 }
 
-/* What a child says beside READY and FAILED, of which child.c has noted all. */
+/* A frame of a child. What READY and FAILED say of the child itself, child.c has noted before. */
 static void take_frame(struct child *child, const struct msg_in *m, int fd)
 {
         struct supervisor *s = child->arg;

@@ -146,7 +146,7 @@ void watch_taken(struct watch *watch, const char *name, const char *why);
 const char *watch_trouble(const struct watch *watch, size_t i);
 /* A validator is ready again: keytabs that the one before did not answer for are handed on anew. */
 void watch_again(struct watch *watch);
-/* Before the children get s->config's files: what changes from here on is handed on. */
+/* Called before the children get the files of s->config: whatever changes from here on is handed on. */
 void watch_begin(struct watch *watch);
 
 /* supervisor/share.c: FRAME_SHARE to the ledger, for `postern status` */
@@ -179,7 +179,7 @@ bool reload_back(struct supervisor *s, const struct child *child);
 size_t check_users(const struct config *config, const struct files_check *check);
 /* What a start can tell without its processes, which then find the rest. found: how many for each process's files. */
 size_t check_all(struct supervisor *s, struct files_check *check, size_t found[PART_N]);
-/* Everything, the processes' own part included. Borrows config and text, its own text. */
+/* Everything, the processes' own part included. Borrows config and its text. */
 size_t supervisor_check(struct config *config, const struct buffer *text, struct files_check *check);
 
 /* supervisor/prepare.c: what stands before any process starts */
@@ -202,7 +202,7 @@ int files_each(const struct supervisor *s, enum part id, hand_fn *fn, void *arg,
 int files_check_user(const struct config *config, enum part id, struct error *err);
 /* Tells each file of this child that cannot be handed on; how many. What a first start makes may be missing. */
 size_t files_check(const struct supervisor *s, enum part id, const struct files_check *check);
-/* As root: the user's uid; else, and for one who is not there, the own. */
+/* As root the uid of the user; this process's own uid for others, and where there is no such user. */
 uid_t files_uid_of(const char *user);
 /* Appends what the file of state_dir holds, which nobody else could have written. */
 int files_read_state(const struct supervisor *s, const char *name, struct buffer *out, struct error *err);

@@ -1,7 +1,7 @@
 /*
- * Progress: each child says every second that its loop turns (FRAME_ALIVE); one that does not is ended, and so started
- * again: within 5 s where sign-ins wait for it, later where only its disk does. systemd's watchdog is fed as long as
- * that works.
+ * Progress: each child says every second that its loop turns (FRAME_ALIVE); a child that does not is ended and
+ * started again: within 5 s where sign-ins wait for it, later where only its disk does. systemd's watchdog is fed as
+ * long as that works.
  */
 #include "connector/supervisor/supervisor.h"
 

@@ -54,22 +54,6 @@ static void drop_old(struct enckeys *e, int64_t now, uint64_t now_ms)
                 key_free(e->sign[--e->n_sign].key);
 }
 
-/* A fresh signing key in front of the one before, which goes on signing until services know this one. */
-static int add_signer(struct enckeys *e, int64_t now, struct error *err)
-{
-        struct key *key;
-        int r = key_generate(&key, err);
-
-        if (r < 0)
-                return r;
-        if (e->n_sign == STATEMENT_SIGN_MAX)
-                key_free(e->sign[--e->n_sign].key);
-        memmove(&e->sign[1], &e->sign[0], e->n_sign * sizeof(e->sign[0]));
-        e->sign[0] = (struct statement_key){key, now, now + STATEMENT_LIFE_MAX};
-        e->n_sign++;
-        return 0;
-}
-
 const struct key *enckeys_signer(const struct enckeys *e, int64_t now)
 {
         for (size_t i = e->n_sign; i > 0; i--)
@@ -78,22 +62,19 @@ const struct key *enckeys_signer(const struct enckeys *e, int64_t now)
         return e->n_sign ? e->sign[0].key : e->identity;
 }
 
-/* Puts a fresh key in front; its nbf lies back by the tolerated skew so that a service with a slow clock
- * takes it. */
-static int add_key(struct enckeys *e, int64_t now, uint64_t now_ms, struct error *err)
+/* Puts a fresh key in front of those before; the oldest goes where there are max of them. */
+static int add_key(struct statement_key *keys, size_t *n, size_t max, int64_t nbf, int64_t exp, struct error *err)
 {
         struct key *key;
         int r = key_generate(&key, err);
 
         if (r < 0)
                 return r;
-        if (e->n == ENCKEYS_MAX)
-                key_free(e->keys[--e->n].key);
-        memmove(&e->keys[1], &e->keys[0], e->n * sizeof(e->keys[0]));
-        memmove(&e->dies[1], &e->dies[0], e->n * sizeof(e->dies[0]));
-        e->dies[0] = now_ms + (uint64_t)(ENCKEY_LIFE + STATEMENT_LIFE_MAX + ENCKEY_GRACE) * 1000;
-        e->keys[0] = (struct statement_key){key, now - 120, now + ENCKEY_LIFE + STATEMENT_LIFE_MAX};
-        e->n++;
+        if (*n == max)
+                key_free(keys[--*n].key);
+        memmove(&keys[1], &keys[0], *n * sizeof(*keys));
+        keys[0] = (struct statement_key){key, nbf, exp};
+        ++*n;
         return 0;
 }
 
@@ -150,13 +131,17 @@ int enckeys_turn(struct enckeys *e, const struct domains_names *names, int64_t n
         drop_old(e, now, now_ms);
         /* a clock that went back would leave keys from the future: start afresh */
         if (e->n == 0 || e->keys[0].nbf > now || e->keys[0].nbf + ENCKEY_LIFE < now) {
-                r = add_key(e, now, now_ms, err);
+                /* nbf lies back by the tolerated skew, so that a service with a slow clock takes the key */
+                r = add_key(e->keys, &e->n, ENCKEYS_MAX, now - 120, now + ENCKEY_LIFE + STATEMENT_LIFE_MAX, err);
                 if (r < 0)
                         return r;
+                memmove(&e->dies[1], &e->dies[0], (e->n - 1) * sizeof(e->dies[0]));
+                e->dies[0] = now_ms + (uint64_t)(ENCKEY_LIFE + STATEMENT_LIFE_MAX + ENCKEY_GRACE) * 1000;
                 renew = true;
         }
         if (e->hourly && (e->n_sign == 0 || now - e->sign[0].nbf >= SIGN_RENEW || e->sign[0].nbf > now)) {
-                r = add_signer(e, now, err);
+                /* the signing key before goes on signing until services know this one */
+                r = add_key(e->sign, &e->n_sign, STATEMENT_SIGN_MAX, now, now + STATEMENT_LIFE_MAX, err);
                 if (r < 0)
                         return r;
                 renew = true;
