@@ -26,15 +26,18 @@ class SiteError(Exception):
 
 
 def wait_for(what, probe, seconds=READY_S, interval=0.05):
-    """Calls probe until it gives something true; its value. Raises SiteError naming what after the time."""
+    """Calls probe until it gives something true; its value. Raises SiteError naming what after the time. A probe that takes long is made
+    less often: it would have the processor that what it waits for wants."""
     deadline = time.monotonic() + seconds
     while True:
+        asked = time.monotonic()
         value = probe()
         if value:
             return value
-        if time.monotonic() > deadline:
+        answered = time.monotonic()
+        if answered > deadline:
             raise SiteError(f'{what} did not happen within {seconds} s')
-        time.sleep(interval)
+        time.sleep(max(interval, answered - asked))
 
 
 PR_SET_PDEATHSIG = 1

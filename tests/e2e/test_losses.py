@@ -15,7 +15,7 @@ from e2e import SiteTest, wait_for
 from steady import Driver
 
 ROUNDS = int(sys.argv[3]) if len(sys.argv) > 3 else 0
-PAUSE = 2
+PAUSE = 2 if ROUNDS else 0.2
 FOLLOW = 10  # so many sign-ins after each event
 
 
@@ -65,7 +65,7 @@ class Losses(SiteTest):
 
     def test_1_restarts(self):
         with Driver(self.site) as driver:
-            for c in self.pairs(4):
+            for c in self.pairs(2):
                 c.daemon.process.send_signal(signal.SIGTERM)
                 c.daemon.process.wait(60)
                 c.start()
@@ -75,7 +75,7 @@ class Losses(SiteTest):
 
     def test_2_reloads(self):
         with Driver(self.site) as driver:
-            for c in self.pairs(4):
+            for c in self.pairs(2):
                 before = c.daemon.children()
                 c.daemon.process.send_signal(signal.SIGHUP)
                 wait_for('a new link process', lambda c=c, before=before: c.daemon.children().get('postern-link', before['postern-link'])
@@ -132,10 +132,10 @@ class Losses(SiteTest):
         self.assertEqual([w for w in waited if w > most], [])
 
     def test_3_link(self):
-        self.kill('link', 4)
+        self.kill('link', 2)
 
     def test_4_validator(self):
-        self.kill('valid', 4)
+        self.kill('valid', 2)
 
     def test_5_ledger(self):
         self.kill('ledger', 2)
@@ -153,7 +153,7 @@ class Losses(SiteTest):
         self.judge(driver, 'SIGSTOP of a validator', driver.ACCOUNTS)
 
     def test_6_supervisor(self):
-        self.kill('supervisor', 4)
+        self.kill('supervisor', 2)
 
 
 class FourOfSix(SiteTest):

@@ -2,7 +2,7 @@
 
 test_interop.py FOLDER vectors        the vectors alone; needs no relay
 test_interop.py FOLDER python|go      the same with clients of other languages
-test_interop.py FOLDER mutants        whether the vectors notice each check that is taken away
+test_interop.py FOLDER mutants [EVERY]    whether the vectors notice each check that is taken away, or each third, say
 test_interop.py SANDBOX sandbox       the three clients against postern-sandbox, told and not told that it is one
 test_interop.py BUILD_DIR             the whole way, inside tests/lab/lab run
 """
@@ -33,10 +33,10 @@ def install(folder):
         raise SystemExit(f'npm ci failed ({done.returncode}):\n{done.stderr}')
 
 
-def alone(folder, program_name):
+def alone(folder, program_name, *more):
     with tempfile.TemporaryDirectory(prefix='postern-interop-') as program:
         install(program)
-        return subprocess.run([NODE, program_name + '.mjs', os.path.abspath(folder)], cwd=program, check=False).returncode
+        return subprocess.run([NODE, program_name + '.mjs', os.path.abspath(folder), *more], cwd=program, check=False).returncode
 
 
 def go_program(folder):
@@ -225,7 +225,7 @@ def make_tests():
 
 
 if __name__ == '__main__':
-    if sys.argv[2:] in (['vectors'], ['mutants']):
+    if sys.argv[2:] == ['vectors'] or sys.argv[2:3] == ['mutants']:
         sys.exit(alone(*sys.argv[1:]))
     if sys.argv[2:] == ['sandbox']:
         sys.exit(sandbox(sys.argv[1]))

@@ -43,6 +43,13 @@ class Select(unittest.TestCase):
             self.assertEqual(run_tests.select('b', 'asan', words), ['mutants-all'])
         self.assertEqual(run_tests.select('b', 'asan', ['mutants', '--all']), ['mutants'])
 
+    def test_what_is_long_in_valgrind_is_asked_for(self):
+        run_tests.tests_of = lambda build: [*TESTS, ('link-lines', {'unit'})]
+        for words, expected in (([], ['buffer']), (['unit'], ['buffer']), (['link-lines'], ['link-lines']), (['valgrind'], ['buffer', 'link-lines']),
+                                (['--all'], ['buffer', 'link-lines'])):
+            self.assertEqual(run_tests.select('b', 'valgrind', words), expected)
+        self.assertIn('link-lines', run_tests.select('b', 'asan', []))
+
     def test_what_needs_other_packages_is_asked_for_by_name(self):
         for words in (['consumers'], ['doors'], ['consumers', '--all']):
             self.assertEqual(run_tests.select('b', 'asan', words), ['doors'])
