@@ -676,6 +676,54 @@ class Restored(NatsTest):
         self.assertEqual((self.as_bearer(third, lost), Connector(third, 'dc2', enrol=False).enrol(used)[0]), (401, 401))
 
 
+class Sample(NatsTest):
+    """queue/relay/nats.conf.example, as it stands there but for names, folders and who the users are."""
+    PLACES = (('server_name: nats1', 'server_name: {name}'),
+              ('"0.0.0.0:4222"', '"{address}:{client}"\nhttp: "{address}:{monitor}"\npid_file: "{folder}/pid"'),
+              ('"0.0.0.0:6222"', '"{address}:{route}"'), ('/etc/nats/server.', '{certs}/nats.'), ('/etc/nats/ca.pem', '{certs}/ca.pem'),
+              ('"nats-route://nats1.example:6222", "nats-route://nats2.example:6222", "nats-route://nats3.example:6222"', '{routes}'),
+              ('"/var/lib/nats"', '"{folder}/js"'), ('nkey: U...', 'nkey: {nkey}'), ('user: store, password: "$2a$..."', 'user: store, password: "{password}"'),
+              ('user: admin, password: "$2a$..."', 'user: sys, password: "{sys}"'))
+
+    def setUp(self):
+        with open(os.path.join(HERE, '..', '..', '..', 'queue', 'relay', 'nats.conf.example'), encoding='ascii') as f:
+            self.sample = f.read()
+        text = self.sample.replace('{', '{{').replace('}', '}}')
+        for word, real in self.PLACES:
+            self.assertIn(word, text)
+            text = text.replace(word, real)
+        self.addCleanup(setattr, lab_nats, 'CONFIG', lab_nats.CONFIG)
+        lab_nats.CONFIG = text
+        super().setUp()
+
+    def check(self):
+        """--check-config of a node with both on NATS."""
+        with open(self.a.path('relay.conf'), encoding='ascii') as f:
+            text = f.read().replace('store = nats\n', 'store = nats\ndispatch = nats\n').replace(
+                'store_login =', f"dispatch_login = {self.cluster.path('dispatch.login')}\nstore_login =")
+        with open(self.a.path('check.conf'), 'w', encoding='ascii') as f:
+            f.write(text)
+        return subprocess.run([relay_site.RELAY, '--config', f.name, '--check-config'], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              check=False, timeout=120)
+
+    def well(self):
+        done = self.check()
+        self.assertEqual(done.returncode, 0, done.stdout)
+        return 'warning' not in done.stdout
+
+    def test_servers_that_have_it_serve(self):
+        """Nothing is amiss for --check-config, and what one node writes the other has."""
+        wait_for('all is well', self.well)
+        self.a.cli('tenant', 'add', 'second', '--pin', self.a.tenant_key['pin'])
+        wait_for('the other knows', lambda: 'second' in self.b.cli('tenant', 'list'))
+
+    def test_the_page_shows_the_same_accounts(self):
+        with open(os.path.join(HERE, '..', '..', '..', 'connector', 'man', 'postern-relay.8'), encoding='ascii') as f:
+            page = f.read()
+        shown = self.sample[self.sample.index('jetstream {'):].rstrip()
+        self.assertIn(shown, page)
+
+
 class Page(NatsTest):
     """BACKUP AND RESTORE of postern-relay(8): its commands as they stand there, but for folders and systemd."""
 
