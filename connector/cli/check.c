@@ -344,15 +344,6 @@ static int conclude(struct check *c, enum hop_result worst)
         return CLI_UNAVAILABLE;
 }
 
-/* Whoever may not read the state folder can ask the daemon, and is told so of the rest. */
-static bool may_look(struct check *c)
-{
-        if (access(c->config->state_dir, R_OK | X_OK) == 0 || errno != EACCES)
-                return true;
-        c->skip = "only root can read what posternd reads; run postern check as root";
-        return false;
-}
-
 /* One of the tests that run beside the domains', or that it is left out. */
 static void end_task(struct check *c, struct task *task, enum section section, const char *step, bool begun)
 {
@@ -376,7 +367,12 @@ static void check_all(struct check *c)
         bool look, has_startup = false, has_relay = false, has_readers = false, has_daemon;
 
         c->steps = c->sections[SECTION_CONFIG];
-        look = check_config(c) == 0 && may_look(c);
+        look = check_config(c) == 0;
+        if (look && access(c->config->state_dir, R_OK | X_OK) < 0 && errno == EACCES) {
+                /* whoever may not read the state folder can ask the daemon, and is told so of the rest */
+                c->skip = "only root can read what posternd reads; run postern check as root";
+                look = false;
+        }
         has_daemon = tasks_begin(&daemon, tasks_daemon, c->cli, c->config) == 0;
         if (look) {
                 has_startup = tasks_begin(&startup, tasks_startup, c->cli, c->config) == 0;

@@ -87,27 +87,22 @@ static void print_list(const char *label, const json_t *words)
         (void)fputc('\n', stdout);
 }
 
-static const char *state_of(const json_t *c)
-{
-        if (!fact_text(c, "kid")[0])
-                return "linked, but not in the roster: postern tenant approve";
-        if (json_is_true(json_object_get(c, "quarantined")))
-                return "in quarantine, seen on two machines: postern tenant events";
-        if (json_is_true(json_object_get(c, "ready")))
-                return "ready";
-        return json_is_true(json_object_get(c, "linked")) ? "linked, not ready: see postern status on its host"
-                                                          : "NOT LINKED: see postern status on its host";
-}
-
 static void print_connector(const struct tenant_store *s, const json_t *c)
 {
         const struct roster_member *member = tenant_store_member(s, fact_text(c, "id"));
         const long long since = fact_number(c, "since", 0), end = fact_number(c, "certificate_not_after", 0);
+        const char *state = !fact_text(c, "kid")[0] ? "linked, but not in the roster: postern tenant approve"
+                            : json_is_true(json_object_get(c, "quarantined"))
+                                    ? "in quarantine, seen on two machines: postern tenant events"
+                            : json_is_true(json_object_get(c, "ready")) ? "ready"
+                            : json_is_true(json_object_get(c, "linked"))
+                                    ? "linked, not ready: see postern status on its host"
+                                    : "NOT LINKED: see postern status on its host";
         char when[32];
 
         (void)printf("%-20s ", member ? member->name : "?");
         cli_print_text(stdout, fact_text(c, "id"));
-        (void)printf("  %s\n", state_of(c));
+        (void)printf("  %s\n", state);
         if (!json_is_true(json_object_get(c, "linked")))
                 return;
         fact_time(since, when, sizeof(when));

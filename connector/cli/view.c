@@ -103,26 +103,20 @@ size_t view_width(void)
         return isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
-static size_t columns_of(const char *text, size_t n)
-{
-        size_t columns = 0;
-
-        for (size_t at = 0; at < n; columns++) {
-                uint32_t cp;
-                size_t len = utf8_next(text + at, n - at, &cp);
-                at += len ? len : 1;
-        }
-        return columns;
-}
-
 void view_wrap(size_t indent, const char *text)
 {
         size_t width = view_width(), at = indent;
         char word[1024];
 
         while (*text) {
-                size_t n = strcspn(text, " "), columns = columns_of(text, n);
+                size_t n = strcspn(text, " "), columns = 0;
                 bool first = at == indent;
+
+                for (size_t byte = 0; byte < n; columns++) {
+                        uint32_t cp;
+                        size_t len = utf8_next(text + byte, n - byte, &cp);
+                        byte += len ? len : 1;
+                }
                 (void)snprintf(word, sizeof(word), "%.*s", (int)n, text);
                 if (!first && width && at + 1 + columns > width) {
                         (void)printf("\n%*s", (int)indent, "");

@@ -33,14 +33,6 @@ static const struct cli_usage usage = {
         .no_socket = true,
 };
 
-static void show_line(const char *label, const char *text)
-{
-        if (!text[0])
-                return;
-        (void)printf("  %-16s ", label);
-        view_wrap(19, text);
-}
-
 static int show_one(const struct cli *cli, const char *word)
 {
         static const struct {
@@ -65,7 +57,10 @@ static int show_one(const struct cli *cli, const char *word)
         json_array_foreach (found, i, e) {
                 (void)printf("%s (%s)\n", fact_text(e, "id"), fact_text(e, "kind"));
                 for (size_t k = 0; k < sizeof(lines) / sizeof(lines[0]); k++)
-                        show_line(lines[k].label, fact_text(e, lines[k].key));
+                        if (fact_text(e, lines[k].key)[0]) {
+                                (void)printf("  %-16s ", lines[k].label);
+                                view_wrap(19, fact_text(e, lines[k].key));
+                        }
         }
         return CLI_OK;
 }

@@ -248,23 +248,6 @@ static void put_who(json_t *object, const json_t *r)
         put_joined(object, "from", r, from);
 }
 
-static void put_result(json_t *object, const json_t *r)
-{
-        const char *verdict = fact_text(r, "verdict"), *declined = fact_text(r, "declined");
-        char text[300];
-
-        if (fact_is_lost(r))
-                (void)snprintf(text, sizeof(text), "lost: outcome_unknown (infrastructure)");
-        else if (declined[0])
-                (void)snprintf(text, sizeof(text), "declined (%s)", declined);
-        else if (strcmp(verdict, "accepted") == 0)
-                (void)snprintf(text, sizeof(text), "accepted");
-        else
-                (void)snprintf(text, sizeof(text), "%s: %s (%s)", verdict, fact_text(r, "reason"),
-                               fact_text(r, "class"));
-        fact_put(object, "result", text);
-}
-
 /* Whether the guard stopped it, and then until when. */
 static bool throttled_until(const json_t *r, char out[300])
 {
@@ -330,10 +313,21 @@ static void put_meaning(json_t *object, const json_t *r)
 
 json_t *explain_record(const json_t *record)
 {
+        const char *verdict = fact_text(record, "verdict"), *declined = fact_text(record, "declined");
         json_t *object = json_object();
+        char result[300];
 
         put_who(object, record);
-        put_result(object, record);
+        if (fact_is_lost(record))
+                (void)snprintf(result, sizeof(result), "lost: outcome_unknown (infrastructure)");
+        else if (declined[0])
+                (void)snprintf(result, sizeof(result), "declined (%s)", declined);
+        else if (strcmp(verdict, "accepted") == 0)
+                (void)snprintf(result, sizeof(result), "accepted");
+        else
+                (void)snprintf(result, sizeof(result), "%s: %s (%s)", verdict, fact_text(record, "reason"),
+                               fact_text(record, "class"));
+        fact_put(object, "result", result);
         (void)json_object_set_new(object, "hops", hops_of(record));
         put_meaning(object, record);
         return object;

@@ -126,17 +126,6 @@ json_t *glossary_find(const char *id)
 
 /* ---- as a document ---- */
 
-static int put_escaped(struct buffer *out, const char *text)
-{
-        int r = 0;
-
-        for (; r == 0 && *text; text++)
-                r = *text == '&'   ? buffer_append_str(out, "&amp;")
-                    : *text == '<' ? buffer_append_str(out, "&lt;")
-                                   : buffer_append_char(out, *text);
-        return r;
-}
-
 static const struct {
         const char *kind, *title, *about;
 } kinds[] = {
@@ -165,7 +154,10 @@ static int put_entry(struct buffer *out, const json_t *e)
                 if (!fact_text(e, rows[i].key)[0])
                         continue;
                 r = buffer_printf(out, "<dt>%s</dt><dd>", rows[i].label);
-                r = r ? r : put_escaped(out, fact_text(e, rows[i].key));
+                for (const char *text = fact_text(e, rows[i].key); r == 0 && *text; text++)
+                        r = *text == '&'   ? buffer_append_str(out, "&amp;")
+                            : *text == '<' ? buffer_append_str(out, "&lt;")
+                                           : buffer_append_char(out, *text);
                 r = r ? r : buffer_append_str(out, "</dd>\n");
         }
         return r ? r : buffer_append_str(out, "</dl></section>\n");

@@ -58,9 +58,15 @@ static void set_status(struct ledger *l, const char *name, const char *text)
         slot->value = value;
 }
 
-/* What an administrator did on this host: for `postern log --events` and for a SIEM. */
-static void take_act(struct ledger *l, const char *text)
+static void on_share(void *arg, const char *key, const char *text)
 {
+        struct ledger *l = arg;
+
+        if (strcmp(key, SHARE_ACT) != 0) {
+                set_status(l, key, text);
+                return;
+        }
+        /* what an administrator did on this host: for `postern log --events` and for a SIEM */
         json_auto_t *act = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
         const char *name = json_string_value(json_object_get(act, "act")),
                    *detail = json_string_value(json_object_get(act, "detail"));
@@ -74,14 +80,6 @@ static void take_act(struct ledger *l, const char *text)
                        (long long)json_integer_value(json_object_get(act, "uid")));
         ledger_note(l, name, told);
         ledger_outlets_admin(l->outlets, act);
-}
-
-static void on_share(void *arg, const char *key, const char *text)
-{
-        if (strcmp(key, SHARE_ACT) == 0)
-                take_act(arg, text);
-        else
-                set_status(arg, key, text);
 }
 
 /* ---- frames of validator and link ---- */

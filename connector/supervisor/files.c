@@ -32,30 +32,22 @@ int files_in_folder(char *out, const char *folder, const char *name, struct erro
         return n >= PATH_MAX ? error_fail(err, -ENAMETOOLONG, "%s/%s: the path is too long", folder, name) : 0;
 }
 
-/* Made as its owner, for root keeps no right to give files away. */
-static int memfd_of(uid_t owner)
-{
-        int fd = -1;
-
-        if (seteuid(owner) < 0)
-                return -1;
-        fd = memfd_create("file", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-        if (fd >= 0 && fchmod(fd, 0600) < 0) {
-                (void)close(fd);
-                fd = -1;
-        }
-        caps_back();
-        return fd;
-}
-
 /* A sealed copy that may be opened again by its new owner through /proc/self/fd; the bytes move inside the kernel. */
 static int copy_memfd(int from, const char *path, uid_t owner, struct error *err)
 {
-        _cleanup_(closep) int fd = memfd_of(owner);
+        _cleanup_(closep) int fd = -1;
+        int code = 0;
         ssize_t n;
 
-        if (fd < 0)
+        /* made as its owner, for root keeps no right to give files away */
+        if (seteuid(owner) < 0)
                 return error_fail(err, -errno, "%s: cannot be handed on: %s", path, strerror(errno));
+        fd = memfd_create("file", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        if (fd < 0 || fchmod(fd, 0600) < 0)
+                code = errno;
+        caps_back();
+        if (code)
+                return error_fail(err, -code, "%s: cannot be handed on: %s", path, strerror(code));
         while ((n = sendfile(fd, from, NULL, KEYTAB_MAX)) > 0)
                 if (lseek(fd, 0, SEEK_CUR) > KEYTAB_MAX)
                         return error_fail(err, -EFBIG, "%s is longer than %d KiB", path, KEYTAB_MAX / 1024);

@@ -32,15 +32,6 @@ static bool account_known(const struct outcome *o)
                (o->reason == REASON_WRONG_PASSWORD && o->method == METHOD_KRB5);
 }
 
-/* Typed as name@served-domain or SERVED\name. */
-static bool typed_with_domain(const struct signins_config *c, const struct request_claims *claims)
-{
-        bool has_domain = memchr(claims->username, '@', claims->username_len) ||
-                          memchr(claims->username, '\\', claims->username_len);
-
-        return has_domain && validate_route(c->validate, claims->username, claims->username_len) >= 0;
-}
-
 static void put_name(struct msg_out *m, const struct signins_config *c, const struct request_claims *claims,
                      const struct outcome *o)
 {
@@ -61,7 +52,11 @@ static void put_name(struct msg_out *m, const struct signins_config *c, const st
                 msg_bytes(m, R_USER, name, n);
                 return;
         }
-        name_mask(name, n, typed_with_domain(c, claims), masked, sizeof(masked));
+        /* typed as name@served-domain or SERVED\name */
+        const bool has_domain = memchr(claims->username, '@', claims->username_len) ||
+                                memchr(claims->username, '\\', claims->username_len);
+        name_mask(name, n, has_domain && validate_route(c->validate, claims->username, claims->username_len) >= 0,
+                  masked, sizeof(masked));
         msg_str(m, R_USER_MASKED, masked);
 }
 

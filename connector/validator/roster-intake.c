@@ -11,32 +11,6 @@
 
 #include "base/core/log.h"
 
-/* The guard's share: the roster's connectors that speak for a domain have the limit together. */
-static void share_guard(const struct validator *v, size_t domain)
-{
-        const char *name = v->config->domains[domain].name;
-        unsigned failures;
-        size_t n = 0;
-
-        for (size_t i = 0; i < v->roster->n_connectors; i++)
-                n += roster_speaks_for(&v->roster->connectors[i], name);
-        const int r = validate_set_connectors(v->validate, domain, n, &failures);
-        if (r < 0)
-                log_warning("guard.share_kept", KV_S("domain", name), KV_U("failures", failures));
-        else if (r > 0)
-                log_info("guard.share", KV_S("domain", name), KV_U("connectors", n), KV_U("failures", failures));
-}
-
-void validator_apply_roster(struct validator *v)
-{
-        for (size_t i = 0; v->validate && v->roster && i < v->domains->n; i++) {
-                const struct roster_domain *d = roster_domain(v->roster, v->config->domains[i].name);
-
-                validate_set_sid(v->validate, v->config->domains[i].name, SID_OF_ROSTER, d ? d->sid : "");
-                share_guard(v, i);
-        }
-}
-
 static void adopt(struct validator *v, struct roster *roster)
 {
         roster_free(v->roster);
@@ -62,6 +36,27 @@ void validator_load_roster(struct validator *v)
         if (roster)
                 adopt(v, roster);
         log_info("roster.loaded", KV_U("seq", seq), KV_S("valid", roster ? "yes" : "no"));
+}
+
+void validator_apply_roster(struct validator *v)
+{
+        for (size_t i = 0; v->validate && v->roster && i < v->domains->n; i++) {
+                const char *name = v->config->domains[i].name;
+                const struct roster_domain *d = roster_domain(v->roster, name);
+                unsigned failures;
+                size_t n = 0;
+
+                validate_set_sid(v->validate, name, SID_OF_ROSTER, d ? d->sid : "");
+                /* the guard's share: the roster's connectors that speak for a domain have the limit together */
+                for (size_t k = 0; k < v->roster->n_connectors; k++)
+                        n += roster_speaks_for(&v->roster->connectors[k], name);
+                const int r = validate_set_connectors(v->validate, i, n, &failures);
+                if (r < 0)
+                        log_warning("guard.share_kept", KV_S("domain", name), KV_U("failures", failures));
+                else if (r > 0)
+                        log_info("guard.share", KV_S("domain", name), KV_U("connectors", n),
+                                 KV_U("failures", failures));
+        }
 }
 
 static void take_roster(struct validator *v, const char *text, size_t n)
