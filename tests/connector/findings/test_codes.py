@@ -14,7 +14,7 @@ POSTERN, SOURCE = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 ROOMS = ('certs', 'validate', 'queue', 'connector')
 HERE = os.path.abspath(__file__)
 LITERAL = re.compile(r'"((?:[^"\\\n]|\\.)*)"')
-LOOKED_FOR = re.compile(r'(?:json_object_get|fact_text|fact_number|health_since|health_value)\([^;"]*?"([a-z_:]+)"')
+LOOKED_FOR = re.compile(r'(?:json_object_get|fact_text|fact_number|fact_since|fact_part)\([^;"]*?"([a-z_:]+)"')
 COMPARED = re.compile(r'strn?cmp\([^;"]*, "([a-z_]+)"')
 
 
