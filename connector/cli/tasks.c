@@ -151,12 +151,14 @@ static void on_startup_line(void *arg, const char *line)
         if (note)
                 (void)hop_add(arg, (struct hop){.step = "start", .result = HOP_WARNING}, "%s", note + strlen("note: "));
         else
-                (void)hop_add(arg,
-                              (struct hop){.step = "start",
-                                           .result = HOP_FAILED,
-                                           .code = "start_refused",
-                                           .remedy = "Correct that; posternd starts, and takes a reload, only without"},
-                              "%s", line);
+                (void)hop_add(
+                        arg,
+                        (struct hop){.step = "start",
+                                     .result = HOP_FAILED,
+                                     .code = "start_refused",
+                                     .remedy =
+                                             "Correct that; until then posternd does not start, and refuses a reload"},
+                        "%s", line);
 }
 
 void tasks_startup(const struct cli *cli, const struct config *config, json_t *lines)

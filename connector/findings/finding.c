@@ -40,7 +40,7 @@ static const struct finding_info rows[] = {
         {"statement_refused", FINDING_STOPS, "the relay takes no key statement of this connector, so no service can seal a sign-in to it", "See the cause; it is said again each minute, and ends by itself once the relay takes it"},
         {"node_refuses_statement", FINDING_WARNS, "one of the relay's nodes takes no key statement of this connector; sign-ins come by the others", "See the cause; it is said again each minute"},
         {"certificate_expired", FINDING_STOPS, "the transport certificate has expired, so the relay refuses the link", "Get a token (postern-relay token TENANT NAME), run postern enroll --again --token-file FILE, then restart posternd; no new approval is needed"},
-        {"certificate_ends", FINDING_WARNS, "the transport certificate ends soon and could not be renewed", "It is tried again by itself"},
+        {"certificate_ends", FINDING_WARNS, "the transport certificate ends soon and could not be renewed", "Remove the cause; renewal is tried again by itself. If the certificate ends first: postern enroll --again --token-file FILE, with a new token"},
         {"clock_wrong", FINDING_STOPS, "this host's clock is wrong, so no sign-in comes here", CLOCK},
         {"clock_off", FINDING_WARNS, "this host's clock and the relay's differ", CLOCK},
         {"clock_of_relay", FINDING_WARNS, "the relay's clock is wrong; sign-ins go on", "Tell the relay's operator"},

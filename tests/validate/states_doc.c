@@ -31,8 +31,8 @@ static const char head[] = ".\\\" Made by tests/validate/states_doc.c: change th
 
 static const char disagreements[] =
         ".SH WHERE LDAP AND KERBEROS DIFFER\n"
-        "A sign\\-in is checked by one method only, so the same account may fare differently under "
-        "another\n.BR methods .\n"
+        "A sign\\-in is checked by one method only, so the same account may fare differently with "
+        "another setting of\n.BR methods .\n"
         ".TP\n.B Log On To (531)\nAn LDAP bind counts as a logon at the domain controller, which the list "
         "must then name; the Kerberos exchange does not look at it.\n"
         ".TP\n.B Protected Users (52f)\nThey cannot bind by LDAP at all. Samba says so to a wrong password, "
@@ -43,20 +43,18 @@ static const char disagreements[] =
         "acts on tickets for services, not on the first exchange.\n"
         ".TP\n.B The previous password\nLDAP accepts it for up to an hour after a change, Kerberos does "
         "not.\n"
-        ".TP\n.B Smart card required\nOver LDAP the password is simply wrong, for ever; Kerberos shows an "
+        ".TP\n.B Smart card required\nOver LDAP every password reads as wrong; Kerberos shows an "
         "account without a usable key.\n"
-        ".TP\n.B Disabled\nOver LDAP only the right password shows it. Over Kerberos that depends on the "
-        "form of the name and on the domain controller: Samba 4.22 tells it, and a lockout, to every password, "
-        "unchecked. So it "
-        "proves nothing.\n"
-        ".TP\n.B Proof\nWhat Kerberos refuses without armour is confirmed by one bind over LDAPS, as in this table; so "
-        "is, with "
-        "armour, too, what a domain controller tells before it has looked at the password, as Samba 4.22 does of the "
-        "expired, "
-        "those that must change their password and those outside their hours. Where the connector cannot ask there, no "
-        "state of "
-        "an account is told to the user.\n"
-        ".TP\n.B Unknown user\nLDAP calls it a wrong password, Kerberos says it.\n";
+        ".TP\n.B Disabled\nOver LDAP only the right password shows it. Over Kerberos it depends on the form of the "
+        "name "
+        "and on the domain controller: Samba 4.22 tells it (and a lockout) whatever the password is, without checking "
+        "it, so it proves nothing.\n"
+        ".TP\n.B Proof\nWithout armour the connector confirms what Kerberos refuses by one bind over LDAPS, as in this "
+        "table. With armour it does so only for what a domain controller tells before it has looked at the password: "
+        "Samba 4.22 does that of expired passwords, of those that must be changed and of logon hours. Where the "
+        "connector cannot ask by LDAPS, the user is not told the state of the account.\n"
+        ".TP\n.B Unknown user\nOver LDAP an unknown name reads as a wrong password; Kerberos tells that it is "
+        "unknown.\n";
 
 /* Text in a form that roff takes as it is. */
 static void put_text(struct buffer *b, const char *text)
