@@ -129,9 +129,9 @@ static void put_refused(const struct bridge *b, const struct node *of, json_t *p
         const struct line *line;
 
         TAILQ_FOREACH (line, &b->lines, entry) {
-                if ((of && line->node != of) || !link_is_heard(line->link))
+                if ((of && line->node != of) || !link_view(line->link).heard)
                         continue;
-                refused = link_refused(line->link);
+                refused = link_view(line->link).refused;
                 if (!refused)
                         return;
         }
@@ -164,23 +164,23 @@ static json_t *nodes_json(const struct bridge *b)
 void bridge_send_status(struct bridge *b)
 {
         const struct line *best = lines_best(b);
+        const struct link_view view = best ? link_view(best->link) : (struct link_view){.up = false};
         const struct node *node = best ? best->node : TAILQ_FIRST(&b->nodes);
         char flaw[ERROR_TEXT_MAX];
         struct msg_out m;
 
         if (!node)
                 return;
-        json_t *json =
-                json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:b, s:b}",
-                          "relay", b->relay, "state", best ? "up" : "down", "why", bridge_down_text(node->why),
-                          "detail", why_down(node, flaw, sizeof(flaw)), "since", (json_int_t)node->since,
-                          "certificate_expires", (json_int_t)b->cert_expires, "certificate_days_left",
-                          (json_int_t)((b->cert_expires - loop_wall(b->process.loop)) / 86400), "certificate_renewal",
-                          (json_int_t)renewal_next(b->renewal), "certificate_why", renewal_why(b->renewal), "in_roster",
-                          node->in_roster, "clock_ahead", (json_int_t)(best ? link_clock_ahead(best->link) : 0),
-                          "in_hand", count_hands(b, NULL, false), "undelivered", count_hands(b, NULL, true), "requests",
-                          (json_int_t)b->requests, "verdicts", (json_int_t)b->verdicts, "nodes", nodes_json(b), "heard",
-                          best && link_is_heard(best->link), "quarantined", best && link_is_quarantined(best->link));
+        json_t *json = json_pack(
+                "{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:b, s:b}", "relay",
+                b->relay, "state", best ? "up" : "down", "why", bridge_down_text(node->why), "detail",
+                why_down(node, flaw, sizeof(flaw)), "since", (json_int_t)node->since, "certificate_expires",
+                (json_int_t)b->cert_expires, "certificate_days_left",
+                (json_int_t)((b->cert_expires - loop_wall(b->process.loop)) / 86400), "certificate_renewal",
+                (json_int_t)renewal_next(b->renewal), "certificate_why", renewal_why(b->renewal), "in_roster",
+                node->in_roster, "clock_ahead", (json_int_t)view.clock_ahead, "in_hand", count_hands(b, NULL, false),
+                "undelivered", count_hands(b, NULL, true), "requests", (json_int_t)b->requests, "verdicts",
+                (json_int_t)b->verdicts, "nodes", nodes_json(b), "heard", view.heard, "quarantined", view.quarantined);
         put_refused(b, NULL, json);
         char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
 
@@ -207,15 +207,14 @@ static int to_validator(struct bridge *b, const struct msg_out *m)
 void bridge_send_clock(struct bridge *b)
 {
         const struct line *best = lines_best(b);
+        const struct link_view view = best ? link_view(best->link) : (struct link_view){.up = false};
         struct msg_out m;
-        int64_t wall;
-        uint64_t at;
 
-        if (!best || !link_relay_clock(best->link, &wall, &at))
+        if (!view.relay_wall)
                 return;
         msg_begin(&m, FRAME_CLOCK);
-        msg_u64(&m, TAG_WALL, (uint64_t)wall);
-        msg_u64(&m, TAG_RECEIVED, at);
+        msg_u64(&m, TAG_WALL, (uint64_t)view.relay_wall);
+        msg_u64(&m, TAG_RECEIVED, view.relay_at);
         if (to_validator(b, &m) < 0)
                 log_debug("validator.not_told");
 }

@@ -52,7 +52,7 @@ struct line *lines_best(const struct bridge *b)
         struct line *line, *best = NULL;
 
         TAILQ_FOREACH (line, &b->lines, entry)
-                if (line->role == LINE_SERVES && link_is_up(line->link) &&
+                if (line->role == LINE_SERVES && link_view(line->link).up &&
                     (!best || (line->node->named && !best->node->named)))
                         best = line;
         return best;
@@ -294,30 +294,30 @@ bool lines_may_name(const char *relay, const char *url)
 
 static void learn_nodes(struct bridge *b, const struct link *link)
 {
-        const char(*urls)[257];
-        const size_t n = link_nodes(link, &urls);
+        const struct link_view view = link_view(link);
         struct node *node, *next;
         struct error err = {""};
         bool foreign = false;
 
-        if (n == 0 || b->ending)
+        if (view.n_nodes == 0 || b->ending)
                 return;
         TAILQ_FOREACH (node, &b->nodes, entry)
                 node->named = false;
-        for (size_t i = 0; i < n; i++) {
-                node = node_at(b, urls[i]);
-                if (!lines_may_name(b->relay, urls[i])) {
+        for (size_t i = 0; i < view.n_nodes; i++) {
+                node = node_at(b, view.nodes[i]);
+                if (!lines_may_name(b->relay, view.nodes[i])) {
                         foreign = true;
                         if (!b->foreign_logged)
-                                log_warning("link.node_ignored", KV_S("relay", urls[i]),
+                                log_warning("link.node_ignored", KV_S("relay", view.nodes[i]),
                                             KV_S("why", "it is not in the domain of the configured relay's host"),
                                             KV_S("configured", b->relay));
-                } else if (host_was_named(urls, i))
-                        log_info("link.node_ignored", KV_S("relay", urls[i]), KV_S("why", "the host has one already"));
-                else if (node || add_node(b, urls[i], &node, &err) == 0)
+                } else if (host_was_named(view.nodes, i))
+                        log_info("link.node_ignored", KV_S("relay", view.nodes[i]),
+                                 KV_S("why", "the host has one already"));
+                else if (node || add_node(b, view.nodes[i], &node, &err) == 0)
                         node->named = true;
                 else
-                        log_warning("link.node_ignored", KV_S("relay", urls[i]), KV_S("why", err.text));
+                        log_warning("link.node_ignored", KV_S("relay", view.nodes[i]), KV_S("why", err.text));
         }
         b->foreign_logged |= foreign;
         for (node = TAILQ_FIRST(&b->nodes); node; node = next) { /* ever new names would pile up */
@@ -341,7 +341,7 @@ static struct line *twin_of(const struct node *node)
         struct line *line;
 
         TAILQ_FOREACH (line, &node->b->lines, entry)
-                if (line->node != node && line->role == LINE_SERVES && link_is_up(line->link) &&
+                if (line->node != node && line->role == LINE_SERVES && link_view(line->link).up &&
                     strcmp(line->node->name, node->name) == 0)
                         return line;
         return NULL;
@@ -374,7 +374,7 @@ static void leave_unnamed(struct bridge *b)
         bool heard = false;
 
         TAILQ_FOREACH (line, &b->lines, entry)
-                heard |= line->node->named && line->role == LINE_SERVES && link_is_heard(line->link);
+                heard |= line->node->named && line->role == LINE_SERVES && link_view(line->link).heard;
         for (line = TAILQ_FIRST(&b->lines); heard && line; line = next) {
                 next = TAILQ_NEXT(line, entry);
                 if (line->node->named || line->role == LINE_OLD)
@@ -512,7 +512,7 @@ void lines_spread(void *arg)
         struct line *to;
 
         TAILQ_FOREACH (to, &line->node->b->lines, entry)
-                if (to != line && to->role == LINE_SERVES && link_is_up(to->link))
+                if (to != line && to->role == LINE_SERVES && link_view(to->link).up)
                         share(to, line);
 }
 
@@ -522,7 +522,7 @@ static void take_spread(struct line *line)
         const struct line *from;
 
         TAILQ_FOREACH (from, &line->node->b->lines, entry)
-                if (from != line && line->role == LINE_SERVES && !link_has_session(from->link))
+                if (from != line && line->role == LINE_SERVES && !link_view(from->link).has_session)
                         share(line, from);
 }
 
@@ -540,7 +540,7 @@ static void tell_state(struct line *line, enum link_down why, const char *detail
                 node->since = loop_wall(node->b->process.loop);
         node->was_up = up;
         if (up)
-                (void)snprintf(node->name, sizeof(node->name), "%s", link_node(line->link));
+                (void)snprintf(node->name, sizeof(node->name), "%s", link_view(line->link).node);
         if (up || why == LINK_DOWN_STOPPED || why == LINK_DOWN_DRAIN)
                 log_info("link.state", KV_S("relay", node->url), KV_S("state", bridge_down_text(why)),
                          KV_S("detail", detail));
@@ -559,7 +559,7 @@ void lines_state(void *arg, enum link_down why, const char *detail)
         struct bridge *b = line->node->b;
         const bool is_next = line->role == LINE_NEXT;
 
-        if (why != LINK_UP && !link_has_session(line->link))
+        if (why != LINK_UP && !link_view(line->link).has_session)
                 lines_spread(line);
         if (line->role == LINE_OLD || (is_next && why != LINK_UP)) {
                 log_debug("link.other", KV_S("relay", line->node->url), KV_S("state", bridge_down_text(why)),
@@ -615,7 +615,7 @@ void lines_turn(struct bridge *b, uint64_t now)
         TAILQ_FOREACH (node, &b->nodes, entry) {
                 serves = lines_of(node, LINE_SERVES);
                 if (node->old_serves && serves &&
-                    (link_is_heard(serves->link) || now - node->old_since >= OLD_SERVES_MS))
+                    (link_view(serves->link).heard || now - node->old_since >= OLD_SERVES_MS))
                         let_old_end(node);
         }
         if (b->ending)
@@ -658,7 +658,7 @@ bool lines_last_words(void *arg)
         size_t n = 0;
 
         TAILQ_FOREACH (line, &b->lines, entry)
-                n += link_in_hand(line->link) + link_undelivered(line->link);
+                n += link_view(line->link).in_hand + link_view(line->link).undelivered;
         if (n == 0)
                 return false;
         log_warning("supervisor.gone", KV_U("in_hand", n));

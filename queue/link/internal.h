@@ -178,6 +178,8 @@ struct link {
  * session. */
 void link_session_end(struct link *l, enum link_down why, const char *detail);
 void link_phase_set(struct link *l, enum link_phase phase);
+/* Whether there is a session, be it one that is about to be left. */
+bool link_has_session(const struct link *l);
 /* The relay's clock says wall (s since the epoch; 0: it says nothing) now. */
 void link_note_clock(struct link *l, int64_t wall);
 void link_tell_state(struct link *l, enum link_down why, const char *detail);
@@ -235,8 +237,8 @@ int link_store_keep(struct link *l, const char *id, const char *jwe, uint64_t en
 struct kept *link_store_find_kept(struct link *l, const char *id);
 void link_store_drop_kept(struct link *l, struct kept *k);
 int link_store_item(struct link *l, const char *id, enum report_kind is, const char *why);
-/* Frees the items that were in the report under way: the relay knows them. */
-void link_store_drop_posted(struct link *l);
+/* Frees the items that end by until, of those in the report under way (the relay knows them) or of the others. */
+void link_store_drop_items(struct link *l, bool posted, uint64_t until);
 /* For a new session: says again of each request in hand that it is here, so that the relay does not give it
  * up. */
 void link_store_say_received(struct link *l);

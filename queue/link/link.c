@@ -18,28 +18,12 @@
 
 #define REFUSED_FOR 15000 /* ms, until it is told that the relay takes no statement */
 
-static const char *phase_text(enum link_phase phase)
-{
-        switch (phase) {
-        case LINK_IDLE:
-                return "idle";
-        case LINK_WAIT:
-                return "wait";
-        case LINK_CONNECT:
-                return "connect";
-        case LINK_LIVE:
-                return "live";
-        case LINK_LEAVE:
-                return "leave";
-        case LINK_STOPPED:
-                return "stopped";
-        }
-        return "?";
-}
-
 void link_phase_set(struct link *l, enum link_phase phase)
 {
-        log_debug("link.phase", KV_S("from", phase_text(l->phase)), KV_S("to", phase_text(phase)));
+        static const char *const words[] = {[LINK_IDLE] = "idle", [LINK_WAIT] = "wait",   [LINK_CONNECT] = "connect",
+                                            [LINK_LIVE] = "live", [LINK_LEAVE] = "leave", [LINK_STOPPED] = "stopped"};
+
+        log_debug("link.phase", KV_S("from", words[l->phase]), KV_S("to", words[phase]));
         l->phase = phase;
 }
 
@@ -48,31 +32,25 @@ bool link_has_session(const struct link *l)
         return l->phase == LINK_LIVE || l->phase == LINK_LEAVE;
 }
 
-bool link_is_up(const struct link *l)
+struct link_view link_view(const struct link *l)
 {
-        return l->phase == LINK_LIVE;
-}
+        const bool up = l->phase == LINK_LIVE, told = l->relay_wall != 0;
+        const bool refused = l->refused.why[0] && loop_now(l->loop) - l->refused_since >= REFUSED_FOR;
+        const int64_t since = (int64_t)((loop_now(l->loop) - l->relay_at) / 1000);
 
-bool link_is_quarantined(const struct link *l)
-{
-        return link_is_heard(l) && l->quarantined;
-}
-
-const struct report_refusal *link_refused(const struct link *l)
-{
-        const bool lasts = l->refused.why[0] && loop_now(l->loop) - l->refused_since >= REFUSED_FOR;
-
-        return lasts && link_is_heard(l) ? &l->refused : NULL;
-}
-
-bool link_is_heard(const struct link *l)
-{
-        return l->phase == LINK_LIVE && l->heard;
-}
-
-size_t link_in_hand(const struct link *l)
-{
-        return l->flights_taking;
+        return (struct link_view){.up = up,
+                                  .has_session = link_has_session(l),
+                                  .heard = up && l->heard,
+                                  .quarantined = up && l->heard && l->quarantined,
+                                  .refused = refused && up && l->heard ? &l->refused : NULL,
+                                  .in_hand = l->flights_taking,
+                                  .undelivered = l->kept.ids.n,
+                                  .node = l->hello.node,
+                                  .nodes = (const char(*)[257])l->hello.nodes,
+                                  .n_nodes = l->hello.n_nodes,
+                                  .relay_wall = l->relay_wall,
+                                  .relay_at = l->relay_at,
+                                  .clock_ahead = told ? l->relay_wall + since - loop_wall(l->loop) : 0};
 }
 
 bool link_knows(struct link *l, const char *id)
@@ -97,34 +75,9 @@ bool link_has(struct link *l, const char *id, bool undelivered)
         return undelivered ? link_store_find_kept(l, id) != NULL : f && !f->over;
 }
 
-const char *link_node(const struct link *l)
-{
-        return l->hello.node;
-}
-
-size_t link_nodes(const struct link *l, const char (**ret_urls)[257])
-{
-        *ret_urls = (const char(*)[257])l->hello.nodes;
-        return l->hello.n_nodes;
-}
-
 void link_set_callbacks(struct link *l, const struct link_callbacks *callbacks)
 {
         l->cb = callbacks;
-}
-
-int64_t link_clock_ahead(const struct link *l)
-{
-        if (!l->relay_wall)
-                return 0;
-        return l->relay_wall + (int64_t)((loop_now(l->loop) - l->relay_at) / 1000) - loop_wall(l->loop);
-}
-
-bool link_relay_clock(const struct link *l, int64_t *ret_wall, uint64_t *ret_at)
-{
-        *ret_wall = l->relay_wall;
-        *ret_at = l->relay_at;
-        return l->relay_wall != 0;
 }
 
 void link_note_clock(struct link *l, int64_t wall)
@@ -133,11 +86,6 @@ void link_note_clock(struct link *l, int64_t wall)
                 return;
         l->relay_wall = wall;
         l->relay_at = loop_now(l->loop);
-}
-
-size_t link_undelivered(const struct link *l)
-{
-        return l->kept.ids.n;
 }
 
 void link_tell_state(struct link *l, enum link_down why, const char *detail)
@@ -353,30 +301,22 @@ void link_forget(struct link *l, const char *id)
                 link_store_drop_kept(l, k);
 }
 
-static int share_flight(struct link *l, const struct flight *f)
+/* jwe: the verdict; NULL: there is none yet. 0: it is known here already; 1: taken over. */
+static int share(struct link *l, const char *id, const char *jwe, uint64_t ends_at)
 {
         int r;
 
-        if (link_knows(l, f->node.id))
+        if (link_knows(l, id))
                 return 0;
-        r = link_store_flight(l, f->node.id, f->ends_at);
+        r = jwe ? link_store_keep(l, id, jwe, ends_at) : link_store_flight(l, id, ends_at);
         if (r < 0)
                 return r;
-        link_store_find_flight(l, f->node.id)->session = 0; /* no session was told of it */
-        link_store_find_flight(l, f->node.id)->foreign = true;
-        return 1;
-}
-
-static int share_kept(struct link *l, const struct kept *k)
-{
-        int r;
-
-        if (link_knows(l, k->node.id))
-                return 0;
-        r = link_store_keep(l, k->node.id, k->jwe, k->ends_at);
-        if (r < 0)
-                return r;
-        link_store_find_kept(l, k->node.id)->foreign = true;
+        if (jwe) {
+                link_store_find_kept(l, id)->foreign = true;
+        } else {
+                link_store_find_flight(l, id)->session = 0; /* no session was told of it */
+                link_store_find_flight(l, id)->foreign = true;
+        }
         return 1;
 }
 
@@ -388,13 +328,13 @@ int link_share(struct link *l, const struct link *from, bool all)
         TAILQ_FOREACH (node, &from->flights.list, order) {
                 const struct flight *f = (const struct flight *)node;
 
-                r = r >= 0 && (f->foreign || all) && !f->over ? share_flight(l, f) : r;
+                r = r >= 0 && (f->foreign || all) && !f->over ? share(l, node->id, NULL, f->ends_at) : r;
                 n += r > 0;
         }
         TAILQ_FOREACH (node, &from->kept.list, order) {
                 const struct kept *k = (const struct kept *)node;
 
-                r = r >= 0 && (k->foreign || all) ? share_kept(l, k) : r;
+                r = r >= 0 && (k->foreign || all) ? share(l, node->id, k->jwe, k->ends_at) : r;
                 n += r > 0;
         }
         if (n && link_has_session(l)) {

@@ -159,32 +159,34 @@ void link_forget(struct link *l, const char *id);
 void link_set_callbacks(struct link *l, const struct link_callbacks *callbacks);
 /* Whether the request is in this link's hands. */
 bool link_knows(struct link *l, const char *id);
-/* How many seconds the relay's clock is ahead of ours, by its latest hello or answer; 0 before the first. */
-int64_t link_clock_ahead(const struct link *l);
-/* What its clock said last, in s since the epoch, and when that came, in loop_now()'s ms. False before the first. */
-bool link_relay_clock(const struct link *l, int64_t *ret_wall, uint64_t *ret_at);
 
-/* What the relay calls this node, and which ones there are (urls of 257 bytes, HELLO_NODES_MAX at most), by the hello
- * of the session; "" and 0 before the first. Borrowed, until the next hello. */
-const char *link_node(const struct link *l);
-size_t link_nodes(const struct link *l, const char (**ret_urls)[257]);
-
-bool link_is_up(const struct link *l);
-/* Whether it has a session, be it one that is about to be left. */
-bool link_has_session(const struct link *l);
-/* Whether the relay has answered a report of this session: before, it gives this link nothing. */
-bool link_is_heard(const struct link *l);
-/* Whether the relay said, in its latest answer to this session, that it keeps the connector from work (PROTOCOL 12.6).
- */
-bool link_is_quarantined(const struct link *l);
-/* Why the relay, in its latest answer to a report with the key statement, did not take it, as it goes on for 15 s
- * (while a roster is on its way both are right); NULL: nothing of the kind is known. Borrowed, until the next answer.
- */
-const struct report_refusal *link_refused(const struct link *l);
-/* Requests handed over and not answered; verdicts not confirmed. */
-size_t link_in_hand(const struct link *l);
-size_t link_undelivered(const struct link *l);
-/* Each of the ones, or the others. */
+/* What there is to see of a link. Texts are borrowed, until the next hello. */
+struct link_view {
+        bool up;
+        bool has_session; /* be it one that is about to be left */
+        bool heard;       /* the relay has answered a report of this session: before, it gives this link nothing */
+        /* The relay said, in its latest answer to this session, that it keeps the connector from work (PROTOCOL 12.6).
+         */
+        bool quarantined;
+        /* Why the relay, in its latest answer to a report with the key statement, did not take it, as it goes on for
+         * 15 s (while a roster is on its way both are right); NULL: nothing of the kind is known. Until the next
+         * answer. */
+        const struct report_refusal *refused;
+        size_t in_hand;     /* requests handed over and not answered */
+        size_t undelivered; /* verdicts not confirmed */
+        /* What the relay calls this node, and which ones there are (HELLO_NODES_MAX at most), by the hello of the
+         * session; "" and 0 before the first. */
+        const char *node;
+        const char (*nodes)[257];
+        size_t n_nodes;
+        /* What the relay's clock said last, in s since the epoch, and when that came, in loop_now()'s ms; 0 before the
+         * first. */
+        int64_t relay_wall;
+        uint64_t relay_at;
+        int64_t clock_ahead; /* by how many s that clock is ahead of ours; 0 before the first */
+};
+struct link_view link_view(const struct link *l);
+/* Each of those in hand, or of those undelivered. */
 typedef void link_id_fn(void *arg, const char *id);
 void link_each(const struct link *l, bool undelivered, link_id_fn *fn, void *arg);
 /* Whether it is one of them. */

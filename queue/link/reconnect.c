@@ -49,14 +49,6 @@ static uint64_t first_wait(struct reconnect *r, enum reconnect_hurry hurry)
         return loop_jitter(r->min, r->max);
 }
 
-/* Nobody knows how many links there are: the range grows. */
-static uint64_t untold_wait(const struct reconnect *r)
-{
-        const uint64_t high = (uint64_t)r->max << r->missed;
-
-        return high < BACKOFF_MAX ? loop_jitter(high / 2, high) : loop_jitter(BACKOFF_MAX / 2, BACKOFF_MAX);
-}
-
 uint64_t link_reconnect_wait(struct reconnect *r, enum reconnect_after after, enum reconnect_hurry hurry)
 {
         uint64_t wait, floor;
@@ -75,8 +67,11 @@ uint64_t link_reconnect_wait(struct reconnect *r, enum reconnect_after after, en
         }
         if (r->missed == 0)
                 return first_wait(r, hurry);
-        if (!r->told)
-                return untold_wait(r);
+        if (!r->told) { /* nobody knows how many links there are: the range grows */
+                const uint64_t high = (uint64_t)r->max << r->missed, most = high < BACKOFF_MAX ? high : BACKOFF_MAX;
+
+                return loop_jitter(most / 2, most);
+        }
         wait = r->spread ? loop_jitter(r->max - r->max / LOOSE, r->max) : loop_jitter(r->min, r->max);
         r->spread = true;
         return wait > FLOOR ? wait : FLOOR;

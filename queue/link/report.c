@@ -182,8 +182,11 @@ static int make_body(struct link *l, bool held, struct buffer *body)
 
 /* ---- the answer ---- */
 
+/* What was posted and is in neither list waits for the next periodic report. */
 static void on_answer_ids(struct link *l, const struct report_answer *a)
 {
+        struct by_id *node;
+
         for (size_t i = 0; i < a->n_confirmed + a->n_late; i++) {
                 bool late = i >= a->n_confirmed;
                 const char *id = late ? a->late[i - a->n_confirmed] : a->confirmed[i];
@@ -197,13 +200,6 @@ static void on_answer_ids(struct link *l, const struct report_answer *a)
                 else
                         l->cb->on_confirmed(l->arg, id);
         }
-}
-
-/* What was posted and is in neither list waits for the next periodic report. */
-static void hold_rest(struct link *l)
-{
-        struct by_id *node;
-
         TAILQ_FOREACH (node, &l->kept.list, order)
                 if (((struct kept *)node)->state == KEPT_POSTED)
                         ((struct kept *)node)->state = KEPT_HELD;
@@ -244,14 +240,14 @@ static void on_accepted(struct link *l, const struct buffer *body)
         l->statement_known = l->statement_known || l->statement_posted;
         l->statement_posted = false;
         l->in_hand_known = l->in_hand_known || l->in_hand_posted;
-        link_store_drop_posted(l);
+        link_store_drop_items(l, true, UINT64_MAX);
+        link_settled(l);
         if (answer.has_reconnect)
                 link_reconnect_set(&l->reconnect, answer.reconnect_min, answer.reconnect_max);
         if (answer.report)
                 l->hello.report = answer.report;
         on_answer_ids(l, &answer);
         report_answer_clear(&answer);
-        hold_rest(l);
         if (!link_has_session(l))
                 return;
         if (has_news(l))

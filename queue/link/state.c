@@ -57,22 +57,10 @@ bool link_jose_text(const char *text)
         return *text && b64u_only(text, strlen(text), '.');
 }
 
-static int copy_identity(struct state_copy *to, const struct link_state *from)
-{
-        size_t at;
-        int r;
-
-        if (!from->identity || !from->proof)
-                return 0;
-        if (!link_jose_text(from->proof) || json_flaw(from->identity, strlen(from->identity), false, &at))
-                return -EINVAL;
-        r = text_set(&to->identity, from->identity);
-        return r < 0 ? r : text_set(&to->proof, from->proof);
-}
-
 static int state_copy(struct state_copy *ret_s, const struct link_state *from)
 {
         struct state_copy s = {0};
+        size_t at;
         int r = 0;
 
         if (from->n_realms > REPORT_REALMS_MAX || from->n_reasons > REPORT_REASONS_MAX ||
@@ -84,7 +72,12 @@ static int state_copy(struct state_copy *ret_s, const struct link_state *from)
         r = r < 0 ? r : copy_reasons(&s.report, from);
         if (r == 0 && from->statement)
                 r = text_set(&s.report.statement, from->statement);
-        r = r < 0 ? r : copy_identity(&s, from);
+        if (r == 0 && from->identity && from->proof) {
+                if (!link_jose_text(from->proof) || json_flaw(from->identity, strlen(from->identity), false, &at))
+                        r = -EINVAL;
+                r = r < 0 ? r : text_set(&s.identity, from->identity);
+                r = r < 0 ? r : text_set(&s.proof, from->proof);
+        }
         if (r < 0)
                 link_state_clear(&s);
         else

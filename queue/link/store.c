@@ -150,16 +150,15 @@ static void drop_item(struct link *l, struct item *item)
         free(item);
 }
 
-void link_store_drop_posted(struct link *l)
+void link_store_drop_items(struct link *l, bool posted, uint64_t until)
 {
         struct item *item, *next;
 
         for (item = TAILQ_FIRST(&l->items); item; item = next) {
                 next = TAILQ_NEXT(item, order);
-                if (item->posted)
+                if (item->posted == posted && item->ends_at <= until)
                         drop_item(l, item);
         }
-        link_settled(l);
 }
 
 void link_store_say_received(struct link *l)
@@ -191,17 +190,6 @@ void link_store_unpost(struct link *l)
 
 /* ---- time ---- */
 
-static void sweep_items(struct link *l, uint64_t now)
-{
-        struct item *item, *next;
-
-        for (item = TAILQ_FIRST(&l->items); item; item = next) {
-                next = TAILQ_NEXT(item, order);
-                if (item->ends_at <= now && !item->posted)
-                        drop_item(l, item);
-        }
-}
-
 void link_store_sweep(struct link *l)
 {
         uint64_t now = loop_now(l->loop);
@@ -227,7 +215,7 @@ void link_store_sweep(struct link *l)
                 log_debug("link.verdict_lapsed", KV_S("request", node->id));
                 link_store_drop_kept(l, k);
         }
-        sweep_items(l, now);
+        link_store_drop_items(l, false, now);
         if (freed)
                 link_report_soon(l);
 }

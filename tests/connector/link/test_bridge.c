@@ -123,7 +123,7 @@ static void a_validator_that_is_replaced(void **state)
         pass(d->t, 10);
         assert_true(d->closed);
         ipc_free(old);
-        assert_int_equal(link_in_hand(first_line(d)->link), 0);
+        assert_int_equal(link_view(first_line(d)->link).in_hand, 0);
         pass(d->t, 50);
         assert_string_equal(d->t->items, "01:received 01:lost ");
 }
@@ -144,7 +144,7 @@ static void what_a_validator_has_from_before(void **state)
         pass(d->t, 50);
         assert_non_null(strstr(d->t->all, "\"in_hand\":[\"" ID1 "\""));
         assert_non_null(strstr(d->t->all, "\"id\":\"" ID1 "\",\"is\":\"received\""));
-        assert_int_equal(link_in_hand(first_line(d)->link), 1);
+        assert_int_equal(link_view(first_line(d)->link).in_hand, 1);
 }
 
 static void verdicts_again_after_a_restart_of_the_link(void **state)
@@ -225,11 +225,11 @@ static void the_old_one_serves_until_the_new_one_is_heard(void **state)
         pass_looking(d, 9000);
         assert_non_null(link_in(d, LINE_OLD));
         assert_null(strstr(d->t->last, "draining"));
-        assert_true(link_is_up(link_in(d, LINE_OLD)));
+        assert_true(link_view(link_in(d, LINE_OLD)).up);
         answer_what_waits(d);
         pass_looking(d, 3000);
         assert_null(link_in(d, LINE_OLD));
-        assert_true(link_is_heard(link_in(d, LINE_SERVES)));
+        assert_true(link_view(link_in(d, LINE_SERVES)).heard);
         assert_int_equal(d->t->streams, 2);
 }
 
@@ -265,7 +265,7 @@ static void an_old_one_that_breaks_off_only_delivers(void **state)
         assert_non_null(strstr(d->t->items, "01:verdict "));
         assert_non_null(strstr(d->frames, "confirmed:01 "));
         assert_null(link_in(d, LINE_OLD));
-        assert_true(link_is_up(link_in(d, LINE_SERVES)));
+        assert_true(link_view(link_in(d, LINE_SERVES)).up);
 }
 
 static void no_validator_is_said_on_both(void **state)

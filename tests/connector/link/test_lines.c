@@ -142,7 +142,7 @@ static void an_answer_whose_node_is_gone_comes_up_at_another(void **state)
         fake_relay_listen(other->relay, true);
         pass(d->t, 3000);
         assert_null(strstr(other->items, "01:verdict"));
-        assert_int_equal(link_in_hand(first_line(d)->link), 0);
+        assert_int_equal(link_view(first_line(d)->link).in_hand, 0);
 }
 
 /* Whatever several links have, since its node is gone, is one sign-in to the helpdesk. */

@@ -235,17 +235,17 @@ void pass(struct test *t, uint64_t ms)
 
 bool is_up(const struct test *t)
 {
-        return link_is_up(t->link) && t->reports > 0;
+        return link_view(t->link).up && t->reports > 0;
 }
 
 bool is_down(const struct test *t)
 {
-        return !link_is_up(t->link) && t->states > 0;
+        return !link_view(t->link).up && t->states > 0;
 }
 
 bool second_stream(const struct test *t)
 {
-        return t->streams == 2 && link_is_up(t->link);
+        return t->streams == 2 && link_view(t->link).up;
 }
 
 bool was_confirmed(const struct test *t)

@@ -11,7 +11,7 @@ static void nothing_before_the_start(void **state)
 
         pass(t, 100);
         assert_int_equal(fake_relay_accepted(t->relay), 0);
-        assert_false(link_is_up(t->link));
+        assert_false(link_view(t->link).up);
 }
 
 static void assert_closed_for(struct test *t, const char *what)
@@ -94,7 +94,7 @@ static void unknown_events_and_long_rosters_pass(void **state)
         fake_send(t->stream, text);
         pass(t, 100);
         assert_non_null(strstr(t->log, "roster:rrrrrrrrrr"));
-        assert_true(link_is_up(t->link));
+        assert_true(link_view(t->link).up);
         assert_int_equal(t->streams, 1);
         free(filler);
         free(text);
@@ -155,7 +155,7 @@ static void heartbeats_keep_it_alive(void **state)
                 pass(t, 10000);
         }
         assert_int_equal(t->streams, 1);
-        assert_true(link_is_up(t->link));
+        assert_true(link_view(t->link).up);
 }
 
 static void refused_streams_back_off(void **state)

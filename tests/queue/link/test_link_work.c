@@ -27,17 +27,17 @@ static void a_sign_in(void **state)
         assert_int_equal(t->budget, 8000);
         assert_string_equal(t->sealed, sealed_text(sealed));
         assert_string_equal(t->trace, "");
-        assert_int_equal(link_in_hand(t->link), 1);
+        assert_int_equal(link_view(t->link).in_hand, 1);
         assert_int_equal(t->granted, 4); /* 1 seen + 4 - 1 in hand */
         link_verdict(t->link, ID1, "a..b.c.d", 0);
-        assert_int_equal(link_in_hand(t->link), 0);
-        assert_int_equal(link_undelivered(t->link), 1);
+        assert_int_equal(link_view(t->link).in_hand, 0);
+        assert_int_equal(link_view(t->link).undelivered, 1);
         UNTIL(t, was_confirmed, 100);
         assert_string_equal(t->items, "01:received 01:verdict ");
         assert_non_null(strstr(t->last, "\"jwe\":\"a..b.c.d\""));
         assert_null(strstr(t->last, "statement")); /* the relay has it */
         assert_int_equal(t->granted, 5);
-        assert_int_equal(link_undelivered(t->link), 0);
+        assert_int_equal(link_view(t->link).undelivered, 0);
 }
 
 static void what_finishes_meanwhile_shares_the_next_report(void **state)
@@ -74,7 +74,7 @@ static void late_is_told(void **state)
         link_verdict(t->link, ID1, "a..b.c.d", 0);
         pass(t, 50);
         assert_non_null(strstr(t->log, "late:01"));
-        assert_int_equal(link_undelivered(t->link), 0);
+        assert_int_equal(link_view(t->link).undelivered, 0);
 }
 
 static void reports_at_least_every_five_seconds(void **state)
@@ -148,29 +148,29 @@ static void a_refused_statement_is_said_again(void **state)
         struct test *t = *state;
         struct link_state s = state_of(4);
 
-        assert_null(link_refused(t->link));
+        assert_null(link_view(t->link).refused);
         t->answer = refused;
         s.statement = "s.t.n";
         assert_int_equal(link_set_state(t->link, &s), 0);
         pass(t, 50);
         assert_non_null(strstr(t->last, "\"statement\":\"s.t.n\""));
-        assert_null(link_refused(t->link)); /* a roster may be on its way */
+        assert_null(link_view(t->link).refused); /* a roster may be on its way */
         pass(t, 15000);
-        assert_string_equal(link_refused(t->link)->why, "not_newer");
-        assert_string_equal(link_refused(t->link)->detail, "5 is not newer than 7");
+        assert_string_equal(link_view(t->link).refused->why, "not_newer");
+        assert_string_equal(link_view(t->link).refused->detail, "5 is not newer than 7");
         for (int i = 0; i < 4; i++) {
                 fake_send(t->stream, ": hb\n\n");
                 pass(t, 10000);
                 assert_null(strstr(t->last, "statement"));
         }
-        assert_non_null(link_refused(t->link)); /* an answer to a report without it says nothing of it */
+        assert_non_null(link_view(t->link).refused); /* an answer to a report without it says nothing of it */
         t->answer = NULL;
         fake_send(t->stream, ": hb\n\n");
         for (uint64_t i = 0; i < 20000 && !strstr(t->last, "statement"); i += 10)
                 pass(t, 10);
         assert_non_null(strstr(t->last, "\"statement\":\"s.t.n\""));
         pass(t, 50);
-        assert_null(link_refused(t->link));
+        assert_null(link_view(t->link).refused);
 }
 
 static void credit_is_a_ceiling(void **state)
@@ -260,7 +260,7 @@ static void failing_reports_are_tried_again(void **state)
         t->report_status = 503;
         link_verdict(t->link, ID1, "a..b.c.d", 0);
         pass(t, 3000);
-        assert_true(link_is_up(t->link));
+        assert_true(link_view(t->link).up);
         assert_false(was_confirmed(t));
         t->report_status = 200;
         UNTIL(t, was_confirmed, 3000);
@@ -296,10 +296,10 @@ static void an_unanswered_verdict_lapses(void **state)
         link_verdict(t->link, ID1, "a..b.c.d", 0);
         fake_send(t->stream, ": hb\n\n");
         pass(t, 12000);
-        assert_int_equal(link_undelivered(t->link), 1);
+        assert_int_equal(link_view(t->link).undelivered, 1);
         assert_non_null(strstr(strstr(t->items, ":verdict") + 1, ":verdict"));
         pass(t, 3000);
-        assert_int_equal(link_undelivered(t->link), 0);
+        assert_int_equal(link_view(t->link).undelivered, 0);
 }
 
 /* A request whose validator says nothing gives its credit back at its end. */
@@ -312,7 +312,7 @@ static void a_silent_validator_leaks_no_credit(void **state)
         assert_int_equal(t->granted, 4);
         fake_send(t->stream, ": hb\n\n");
         pass(t, 15000);
-        assert_int_equal(link_in_hand(t->link), 0);
+        assert_int_equal(link_view(t->link).in_hand, 0);
         assert_int_equal(t->granted, 5);
 }
 
@@ -323,7 +323,7 @@ static void a_lost_validator_gives_its_credit_back(void **state)
         send_request(t, ID1, 1);
         UNTIL(t, was_received, 100);
         link_lost(t->link);
-        assert_int_equal(link_in_hand(t->link), 0);
+        assert_int_equal(link_view(t->link).in_hand, 0);
         pass(t, 50);
         assert_int_equal(t->granted, 5);
         assert_string_equal(t->items, "01:received 01:lost ");
@@ -416,11 +416,11 @@ static void held_by_a_validator(void **state)
 
         link_hold(t->link, ID1, loop_now(t->loop) + 8000);
         UNTIL(t, was_received, 100);
-        assert_int_equal(link_in_hand(t->link), 1);
+        assert_int_equal(link_view(t->link).in_hand, 1);
         assert_string_equal(t->items, "01:received ");
         link_verdict(t->link, ID1, "a..b.c.d", 0);
         UNTIL(t, was_confirmed, 100);
-        assert_int_equal(link_in_hand(t->link), 0);
+        assert_int_equal(link_view(t->link).in_hand, 0);
 }
 
 static void cancel_frees_credit_and_takes_an_answer(void **state)
@@ -469,7 +469,7 @@ static void verdicts_of_a_link_before(void **state)
         link_verdict(t->link, ID2, "a..b.c.3", 0);  /* a second one: dropped */
         link_verdict(t->link, ID3, "not a jwe", 0); /* never sent */
         link_verdict(t->link, "bad id", "a..b.c.2", 0);
-        assert_int_equal(link_undelivered(t->link), 2);
+        assert_int_equal(link_view(t->link).undelivered, 2);
         link_start(t->link);
         UNTIL(t, was_confirmed, 1000);
         assert_string_equal(t->items, "01:verdict 02:verdict ");
@@ -484,7 +484,7 @@ static void old_verdicts_are_not_sent(void **state)
         link_verdict(t->link, ID1, "a..b.c.1", loop_now(t->loop) + 1000);
         link_start(t->link);
         pass(t, 8000);
-        assert_int_equal(link_undelivered(t->link), 0);
+        assert_int_equal(link_view(t->link).undelivered, 0);
         assert_int_equal(t->why, LINK_DOWN_TRANSPORT);
         fake_relay_listen(t->relay, true);
         /* the pause before the next connect may outlast a verdict, so a living one is offered until it went
@@ -525,7 +525,7 @@ static void the_relay_drains(void **state)
         fake_send(t->stream, "event: drain\ndata: {\"reconnect\":[3000,4000]}\n\n");
         pass(t, 500);
         assert_int_equal(t->streams, 1); /* still at work */
-        assert_false(link_is_up(t->link));
+        assert_false(link_view(t->link).up);
         link_verdict(t->link, ID1, "a..b.c.d", 0);
         UNTIL(t, was_confirmed, 100);
         UNTIL(t, is_down, 100);
