@@ -62,13 +62,7 @@ void http_admit_rank(struct conn *c, enum conn_rank rank)
         join(c, rank);
 }
 
-/*
- * Of those that have not brought a whole request yet the oldest goes, of those between two requests the one that has
- * waited longest; whichever kind there is more of, for that is the kind that fills the place. So those who hold
- * connections open for nothing, silent or served once, lock nobody out, also not those who share an address with them;
- * and who has just come is not pushed out by the next one. False: all have work.
- */
-static bool end_stalest(struct crowd *crowd)
+bool http_crowd_shed(struct crowd *crowd)
 {
         struct conn *c =
                 TAILQ_FIRST(&crowd->ranks[crowd->n[RANK_IDLE] > crowd->n[RANK_UNSERVED] ? RANK_IDLE : RANK_UNSERVED]);
@@ -76,25 +70,6 @@ static bool end_stalest(struct crowd *crowd)
         if (c)
                 http_conn_free(c);
         return c != NULL;
-}
-
-bool http_admit_shed(struct http *http)
-{
-        return end_stalest(&http->crowd);
-}
-
-/* Over the client's own cap one of its own goes, over the other one of all. */
-static bool make_room(struct http *http, struct client *client)
-{
-        struct crowd *full = client && http_crowd_size(&client->crowd) >= http->config.limits.per_address
-                                     ? &client->crowd
-                             : http_connections(http) >= http->config.limits.connections ? &http->crowd
-                                                                                         : NULL;
-
-        if (!full)
-                return true;
-        log_debug("http_over_cap", KV_U("connections", http_connections(http)));
-        return end_stalest(full);
 }
 
 /* ---- clients ---- */
@@ -135,9 +110,19 @@ int http_admit(struct conn *c, const struct sockaddr *address)
         struct http *http = c->http;
         char text[INET6_ADDRSTRLEN] = "";
         const bool counted = read_address(c, address, text);
+        struct client *client = counted ? client_of(http, text) : NULL;
+        struct crowd *full = NULL;
 
-        if (!make_room(http, counted ? client_of(http, text) : NULL))
-                return -EBUSY;
+        /* over the client's own cap one of its own goes, over the other one of all */
+        if (client && http_crowd_size(&client->crowd) >= http->config.limits.per_address)
+                full = &client->crowd;
+        else if (http_crowd_size(&http->crowd) >= http->config.limits.connections)
+                full = &http->crowd;
+        if (full) {
+                log_debug("http_over_cap", KV_U("connections", http_crowd_size(&http->crowd)));
+                if (!http_crowd_shed(full))
+                        return -EBUSY;
+        }
         /* its last connection may just have made room */
         if (counted && !(c->client = client_of(http, text))) {
                 c->client = calloc(1, sizeof(*c->client));

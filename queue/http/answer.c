@@ -35,7 +35,7 @@ const char *http_part(const struct http_req *r, size_t i)
 const char *http_header(const struct http_req *r, const char *name)
 {
         const char *bytes = r->conn->in.data;
-        const struct http_field *field = http_head_field(r->conn->head, bytes, name);
+        const struct http_field *field = http_head_field(r->conn->head, bytes, name, false);
 
         return field ? bytes + field->value : NULL;
 }
@@ -43,7 +43,7 @@ const char *http_header(const struct http_req *r, const char *name)
 const char *http_header_last(const struct http_req *r, const char *name)
 {
         const char *bytes = r->conn->in.data;
-        const struct http_field *field = http_head_field_last(r->conn->head, bytes, name);
+        const struct http_field *field = http_head_field(r->conn->head, bytes, name, true);
 
         return field ? bytes + field->value : NULL;
 }
@@ -112,21 +112,6 @@ static bool has_answer_header(const struct http_req *r, const char *name)
         return line != NULL;
 }
 
-static const char *reason_phrase(int status)
-{
-        static const struct {
-                int status;
-                const char *phrase;
-        } phrases[] = {{200, "OK"},           {202, "Accepted"},     {204, "No Content"},
-                       {303, "See Other"},    {304, "Not Modified"}, {400, "Bad Request"},
-                       {401, "Unauthorized"}, {403, "Forbidden"},    {404, "Not Found"}};
-
-        for (size_t i = 0; i < sizeof(phrases) / sizeof(phrases[0]); i++)
-                if (phrases[i].status == status)
-                        return phrases[i].phrase;
-        return status < 500 ? "Refused" : "Failed";
-}
-
 /* RFC 9110 5.6.7, made once a second. */
 static const char *date(struct http *http)
 {
@@ -142,10 +127,20 @@ static const char *date(struct http *http)
 /* Status line and headers, up to those that frame the body. */
 static int append_head(struct http_req *r, int status, const char *type, const char *framing)
 {
+        static const struct {
+                int status;
+                const char *phrase;
+        } phrases[] = {{200, "OK"},           {202, "Accepted"},     {204, "No Content"},
+                       {303, "See Other"},    {304, "Not Modified"}, {400, "Bad Request"},
+                       {401, "Unauthorized"}, {403, "Forbidden"},    {404, "Not Found"}};
+        const char *phrase = status < 500 ? "Refused" : "Failed";
         struct conn *c = r->conn;
 
-        return buffer_printf(&c->out, "HTTP/1.1 %d %s\r\nDate: %s\r\n%s%s%s%s%s%s%s%s\r\n", status,
-                             reason_phrase(status), date(c->http), c->http->config.header ? c->http->config.header : "",
+        for (size_t i = 0; i < sizeof(phrases) / sizeof(phrases[0]); i++)
+                if (phrases[i].status == status)
+                        phrase = phrases[i].phrase;
+        return buffer_printf(&c->out, "HTTP/1.1 %d %s\r\nDate: %s\r\n%s%s%s%s%s%s%s%s\r\n", status, phrase,
+                             date(c->http), c->http->config.header ? c->http->config.header : "",
                              r->headers.len ? r->headers.data : "", type ? "Content-Type: " : "", type ? type : "",
                              type ? "\r\n" : "",
                              has_answer_header(r, "Cache-Control") ? "" : "Cache-Control: no-store\r\n",

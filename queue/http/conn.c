@@ -303,22 +303,17 @@ void http_conn_answered(struct conn *c)
                 loop_io_wake(c->io);
 }
 
-/* A reset shows as readable only. */
-static bool is_reset(int fd)
-{
-        struct pollfd p = {.fd = fd, .events = POLLRDHUP};
-
-        return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR));
-}
-
 static void on_conn_io(void *arg, int fd, int events)
 {
         struct conn *c = arg;
+        struct pollfd p = {.fd = fd, .events = POLLRDHUP};
 
         c->more |= (events & LOOP_READ) != 0;
-        if ((events & LOOP_HANGUP) ||
-            ((events & LOOP_READ) && (c->state == CONN_ANSWERING || c->state == CONN_STREAMING) && is_reset(fd)))
+        if (events & LOOP_HANGUP)
                 c->hung_up = true;
+        else if ((events & LOOP_READ) && (c->state == CONN_ANSWERING || c->state == CONN_STREAMING))
+                /* a reset shows as readable only */
+                c->hung_up |= poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
         if (c->more && c->state == CONN_HEAD && http_tls_shaking(c))
                 http_admit_shake(c);
         else

@@ -217,20 +217,14 @@ int http_head_parse(struct http_head *ret_head, const char *bytes, size_t n, str
         return r;
 }
 
-const struct http_field *http_head_field(const struct http_head *head, const char *bytes, const char *name)
+const struct http_field *http_head_field(const struct http_head *head, const char *bytes, const char *name, bool last)
 {
-        for (unsigned i = 0; i < head->n_fields; i++)
-                if (text_is(bytes + head->field[i].name, head->field[i].n_name, name))
-                        return &head->field[i];
-        return NULL;
-}
+        const struct http_field *found = NULL;
 
-const struct http_field *http_head_field_last(const struct http_head *head, const char *bytes, const char *name)
-{
-        for (unsigned i = head->n_fields; i-- > 0;)
+        for (unsigned i = 0; i < head->n_fields && (last || !found); i++)
                 if (text_is(bytes + head->field[i].name, head->field[i].n_name, name))
-                        return &head->field[i];
-        return NULL;
+                        found = &head->field[i];
+        return found;
 }
 
 bool http_path_match(const char *pattern, const char *path, struct http_parts *ret_parts)

@@ -45,10 +45,9 @@ struct http_head {
  * -ENODATA a body without Content-Length (411), -EBADMSG anything else; err says what.
  */
 int http_head_parse(struct http_head *ret_head, const char *bytes, size_t n, struct error *err);
-/* The field of this name (any case) in the head that bytes begin with; NULL. */
-const struct http_field *http_head_field(const struct http_head *head, const char *bytes, const char *name);
-/* The last of that name: what the nearest of several proxies added. */
-const struct http_field *http_head_field_last(const struct http_head *head, const char *bytes, const char *name);
+/* The first field of this name (any case) in the head that bytes begin with, or the last: what the nearest of several
+ * proxies added. NULL: there is none. */
+const struct http_field *http_head_field(const struct http_head *head, const char *bytes, const char *name, bool last);
 
 #define HTTP_PARTS_MAX 3
 #define HTTP_PART_MAX 64

@@ -74,24 +74,12 @@ void http_drain(struct http *http)
         http->draining = true;
 }
 
-unsigned http_connections(const struct http *http)
+struct http_view http_view(const struct http *http)
 {
-        return http_crowd_size(&http->crowd);
-}
-
-const uint64_t *http_problems(const struct http *http)
-{
-        return http->problems;
-}
-
-unsigned http_unserved(const struct http *http)
-{
-        return http->crowd.n[RANK_UNSERVED];
-}
-
-unsigned http_unanswered(const struct http *http)
-{
-        return http->crowd.n[RANK_BUSY] - http->n_streams;
+        return (struct http_view){.connections = http_crowd_size(&http->crowd),
+                                  .unanswered = http->crowd.n[RANK_BUSY] - http->n_streams,
+                                  .unserved = http->crowd.n[RANK_UNSERVED],
+                                  .problems = http->problems};
 }
 
 /* ---- listening ---- */
@@ -112,10 +100,11 @@ static bool find_room(struct http *http, int code)
 
         if (!http->paused_told || now - http->paused_told >= PAUSE_TOLD_MS) {
                 http->paused_told = now;
-                log_warning("accept_failed", KV_S("why", strerror(code)), KV_U("connections", http_connections(http)),
+                log_warning("accept_failed", KV_S("why", strerror(code)),
+                            KV_U("connections", http_view(http).connections),
                             KV_S("then", "connections without work make room, or new ones wait; told once a minute"));
         }
-        if (http_admit_shed(http))
+        if (http_crowd_shed(&http->crowd))
                 return true;
         loop_timer_in(http->pause, PAUSE_MS);
         http_listen_or_pause(http);

@@ -104,15 +104,17 @@ void http_stop_listening(struct http *http);
 int http_listening(const struct http *http, unsigned i);
 /* From now on each answer is the last of its connection. Listening goes on: a refusal is an answer, too. */
 void http_drain(struct http *http);
-unsigned http_connections(const struct http *http);
-/* How often each problem was answered, by its type: PROBLEM_TYPES_ of them. */
-const uint64_t *http_problems(const struct http *http);
+struct http_view {
+        unsigned connections;
+        unsigned unanswered; /* answers that have not been given or have not left; streams aside */
+        unsigned unserved;   /* connections that have not brought a whole request yet: for who stops listening and wants
+                                to lose none */
+        const uint64_t *problems; /* how often each problem was answered, by its type: PROBLEM_TYPES_ of them; borrowed
+                                   */
+};
+struct http_view http_view(const struct http *http);
 /* The certificate in use (borrowed), or NULL. */
 X509 *http_tls_cert(const struct http *http);
-/* Answers that have not been given or have not left; streams aside. */
-unsigned http_unanswered(const struct http *http);
-/* Connections that have not brought a whole request yet: for who stops listening and wants to lose none. */
-unsigned http_unserved(const struct http *http);
 
 /* ---- the request ---- */
 const struct http_head *http_head(const struct http_req *r);

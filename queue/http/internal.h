@@ -141,8 +141,13 @@ int http_admit(struct conn *c, const struct sockaddr *address);
 /* It has this rank from now on. */
 void http_admit_rank(struct conn *c, enum conn_rank rank);
 void http_admit_leave(struct conn *c);
-/* Ends the stalest connection that has no work; false: there is none. */
-bool http_admit_shed(struct http *http);
+/*
+ * Ends the stalest connection that has no work: of those that have not brought a whole request yet the oldest, of those
+ * between two requests the one that has waited longest; whichever kind there is more of, for that is the kind that
+ * fills the place. So those who hold connections open for nothing, silent or served once, lock nobody out, also not
+ * those who share an address with them; and who has just come is not pushed out by the next one. False: all have work.
+ */
+bool http_crowd_shed(struct crowd *crowd);
 /* The handshake goes on soon, behind those that came before it. */
 void http_admit_shake(struct conn *c);
 /* The timer of http.shake. */

@@ -187,7 +187,7 @@ void api_status(void *arg, struct http_req *r)
                                   "why", state->why);
         api_reply_json(r, 200,
                        json_pack("{s:s, s:o, s:s?, s:o, s:o}", "node", relay->config->node, "nodes", nodes,
-                                 "nodes_fault", nodes_fault(relay->nodes), "connectors", list, "store", store));
+                                 "nodes_fault", nodes_view(relay->nodes).fault, "connectors", list, "store", store));
 }
 
 /* ---- rosters ---- */

@@ -217,28 +217,16 @@ static int encode_base64(const unsigned char *der, size_t n, struct buffer *out)
         return r;
 }
 
-static PKCS7 *wrap(X509 *const *certs, size_t n)
+int ca_certs_only(X509 *const *certs, size_t n, struct buffer *out)
 {
         PKCS7 *p7 = PKCS7_new();
+        unsigned char *der = NULL;
         bool ok = p7 && PKCS7_set_type(p7, NID_pkcs7_signed) == 1 && PKCS7_content_new(p7, NID_pkcs7_data) == 1 &&
                   PKCS7_set_detached(p7, 1) >= 0;
 
         for (size_t i = 0; i < n && ok; i++)
                 ok = PKCS7_add_certificate(p7, certs[i]) == 1;
-        if (ok)
-                return p7;
-        PKCS7_free(p7);
-        return NULL;
-}
-
-int ca_certs_only(X509 *const *certs, size_t n, struct buffer *out)
-{
-        PKCS7 *p7 = wrap(certs, n);
-        unsigned char *der = NULL;
-
-        if (!p7)
-                return -ENOMEM;
-        int len = i2d_PKCS7(p7, &der);
+        int len = ok ? i2d_PKCS7(p7, &der) : 0;
         PKCS7_free(p7);
         int r = len > 0 ? encode_base64(der, (size_t)len, out) : -ENOMEM;
         OPENSSL_free(der);

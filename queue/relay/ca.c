@@ -45,16 +45,6 @@ static int add_extension(X509 *cert, X509 *issuer, int nid, const char *value)
         return ok == 1 ? 0 : -ENOMEM;
 }
 
-static int set_serial(X509 *cert)
-{
-        BIGNUM *bn = BN_new();
-        int ok = bn && BN_rand(bn, 127, BN_RAND_TOP_ANY, BN_RAND_BOTTOM_ANY) == 1 && BN_set_bit(bn, 120) == 1 &&
-                 BN_to_ASN1_INTEGER(bn, X509_get_serialNumber(cert)) != NULL;
-
-        BN_free(bn);
-        return ok ? 0 : -ENOMEM;
-}
-
 static int set_name(X509_NAME *name, const char *cn)
 {
         return X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)cn, -1, -1, 0) == 1
@@ -65,10 +55,14 @@ static int set_name(X509_NAME *name, const char *cn)
 /* Version, serial, dates and the public key. */
 static int set_body(X509 *cert, EVP_PKEY *key, int64_t from, int64_t to)
 {
-        if (X509_set_version(cert, X509_VERSION_3) != 1 || !ASN1_TIME_set(X509_getm_notBefore(cert), from) ||
-            !ASN1_TIME_set(X509_getm_notAfter(cert), to) || X509_set_pubkey(cert, key) != 1)
-                return -ENOMEM;
-        return set_serial(cert);
+        BIGNUM *serial = BN_new();
+        const bool ok = X509_set_version(cert, X509_VERSION_3) == 1 && ASN1_TIME_set(X509_getm_notBefore(cert), from) &&
+                        ASN1_TIME_set(X509_getm_notAfter(cert), to) && X509_set_pubkey(cert, key) == 1 && serial &&
+                        BN_rand(serial, 127, BN_RAND_TOP_ANY, BN_RAND_BOTTOM_ANY) == 1 &&
+                        BN_set_bit(serial, 120) == 1 && BN_to_ASN1_INTEGER(serial, X509_get_serialNumber(cert)) != NULL;
+
+        BN_free(serial);
+        return ok ? 0 : -ENOMEM;
 }
 
 int ca_make_cert(X509 **ret_cert, const struct ca_subject *s, X509 *issuer, EVP_PKEY *issuer_key, int64_t now)

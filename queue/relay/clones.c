@@ -195,23 +195,19 @@ bool clones_watched(const struct session *s)
         return l && loop_now(s->relay->loop) < l->watched_until;
 }
 
-static void watch(struct relay *relay, struct lineage *l, uint64_t now)
-{
-        if (now >= l->watched_until && relay->watched_at && now - relay->watched_at < WATCH_EACH_MS)
-                return;
-        relay->watched_at = now >= l->watched_until ? now : relay->watched_at;
-        l->watched_until = now + WATCH_MS;
-}
-
 void clones_shed(struct session *s)
 {
         const uint64_t now = loop_now(s->relay->loop);
         struct lineage *l = lineage_of(s);
+        struct relay *relay = s->relay;
         char why[256];
 
         if (!l || l->quarantined || !s->replaced_at)
                 return;
-        watch(s->relay, l, now);
+        if (now < l->watched_until || !relay->watched_at || now - relay->watched_at >= WATCH_EACH_MS) {
+                relay->watched_at = now >= l->watched_until ? now : relay->watched_at;
+                l->watched_until = now + WATCH_MS;
+        }
         if (now - s->reported_at > IN_USE_MS)
                 return;
         if (now - l->shed_since > SHED_MS) {

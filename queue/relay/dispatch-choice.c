@@ -27,11 +27,16 @@
 
 /* ---- standings ---- */
 
-/* Where there are very many: the oldest whose connector has no link is used again. */
-static struct standing *standing_new(struct site *site, const char *connector)
+struct standing *standing_get(struct site *site, const char *connector)
 {
-        struct standing *s = site->n_standings >= STANDINGS_MAX ? TAILQ_FIRST(&site->standings) : NULL;
+        struct standing *s;
 
+        TAILQ_FOREACH (s, &site->standings, entry) {
+                if (strcmp(s->connector, connector) == 0)
+                        return s;
+        }
+        /* where there are very many: the oldest whose connector has no link is used again */
+        s = site->n_standings >= STANDINGS_MAX ? TAILQ_FIRST(&site->standings) : NULL;
         while (s && s->n_links)
                 s = TAILQ_NEXT(s, entry);
         if (s) {
@@ -47,17 +52,6 @@ static struct standing *standing_new(struct site *site, const char *connector)
         memcpy(s->connector, connector, strnlen(connector, ID_MAX));
         TAILQ_INSERT_TAIL(&site->standings, s, entry);
         return s;
-}
-
-struct standing *standing_get(struct site *site, const char *connector)
-{
-        struct standing *s;
-
-        TAILQ_FOREACH (s, &site->standings, entry) {
-                if (strcmp(s->connector, connector) == 0)
-                        return s;
-        }
-        return standing_new(site, connector);
 }
 
 void standings_clear(struct site *site)
@@ -106,26 +100,14 @@ static uint64_t held_ms(const struct request *r, uint64_t now)
         return is_held(r) ? now - r->began - (uint64_t)r->trail.handed : 0;
 }
 
-static void trip(const struct request *r, struct standing *s, uint64_t now)
-{
-        const unsigned doublings = s->trips < BARRED_DOUBLINGS ? s->trips : BARRED_DOUBLINGS;
-        const struct dispatch_limits *limits = &r->d->limits;
-
-        s->trips++;
-        s->tripped_at = now;
-        s->barred_until = now + ((uint64_t)BARRED_MS << doublings);
-        s->unanswered = UNANSWERED_MAX - 1; /* afterwards one more is enough */
-        if (limits->barred)
-                limits->barred(limits->arg, r->site->tenant, s->connector, (BARRED_MS << doublings) / 1000);
-        if (limits->changed)
-                limits->changed(limits->arg, r->site->tenant);
-}
-
 /* One more that ended with nothing. What ends at the same moment has one cause, and what ends with a session, sooner or
  * later, has one as well: a process that was killed is no black hole. What it had when it was barred has told all it
  * can: a pause of seconds with twenty sign-ins in hand is one fault, not twenty. */
 static void count_unanswered(struct standing *s, const struct request *r, uint64_t now)
 {
+        const unsigned barred_ms = BARRED_MS << (s->trips < BARRED_DOUBLINGS ? s->trips : BARRED_DOUBLINGS);
+        const struct dispatch_limits *limits = &r->d->limits;
+
         if (s->tripped_at && r->began + (uint64_t)r->trail.handed <= s->tripped_at)
                 return;
         if (s->failed_at && now - s->failed_at < MOMENT_MS)
@@ -134,8 +116,16 @@ static void count_unanswered(struct standing *s, const struct request *r, uint64
                 return;
         s->death = r->orphan ? r->orphaned_at : s->death;
         s->failed_at = now;
-        if (++s->unanswered >= UNANSWERED_MAX)
-                trip(r, s, now);
+        if (++s->unanswered < UNANSWERED_MAX)
+                return;
+        s->trips++;
+        s->tripped_at = now;
+        s->barred_until = now + barred_ms;
+        s->unanswered = UNANSWERED_MAX - 1; /* afterwards one more is enough */
+        if (limits->barred)
+                limits->barred(limits->arg, r->site->tenant, s->connector, barred_ms / 1000);
+        if (limits->changed)
+                limits->changed(limits->arg, r->site->tenant);
 }
 
 void standing_note(const struct request *r, enum request_end end)
@@ -242,34 +232,27 @@ static bool is_eligible(const struct request *r, const struct dispatch_link *lin
                dispatch_link_barred(link) == kind.barred;
 }
 
-/* What the best of them costs; none has credit: HUGE_VAL. *ret_any becomes true where there is one at all. */
-static double lowest_cost(const struct request *r, struct kind kind, bool *ret_any)
+/*
+ * The better of two that are drawn: the best for everybody would be everybody's at once. Nearly equal ones by lot;
+ * those that are many times as costly as the best are not drawn, or two bad ones would be chosen between. *ret_any
+ * becomes true where there is one of this kind at all, with credit or without.
+ */
+static struct dispatch_link *better_of_two(const struct request *r, struct kind kind, bool *ret_any)
 {
-        const struct dispatch_link *link;
-        double lowest = HUGE_VAL;
+        struct dispatch_link *link, *drawn[2] = {NULL, NULL};
+        double best = HUGE_VAL; /* where none has credit */
+        size_t n = 0;
 
         TAILQ_FOREACH (link, &r->site->links, entry) {
                 if (!is_eligible(r, link, kind))
                         continue;
                 *ret_any = true;
                 if (dispatch_link_has_credit(link))
-                        lowest = fmin(lowest, dispatch_link_cost(link));
+                        best = fmin(best, dispatch_link_cost(link));
         }
-        return lowest;
-}
-
-/*
- * The better of two that are drawn: the best for everybody would be everybody's at once. Nearly equal ones by lot;
- * those that are many times as costly as the best are not drawn, or two bad ones would be chosen between.
- */
-static struct dispatch_link *better_of_two(const struct request *r, struct kind kind, bool *ret_any)
-{
-        const double most = lowest_cost(r, kind, ret_any) * OUTCLASSED;
-        struct dispatch_link *link, *drawn[2] = {NULL, NULL};
-        size_t n = 0;
-
         TAILQ_FOREACH (link, &r->site->links, entry) {
-                if (!is_eligible(r, link, kind) || !dispatch_link_has_credit(link) || dispatch_link_cost(link) > most)
+                if (!is_eligible(r, link, kind) || !dispatch_link_has_credit(link) ||
+                    dispatch_link_cost(link) > best * OUTCLASSED)
                         continue;
                 n++;
                 if (n <= 2)

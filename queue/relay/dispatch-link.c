@@ -149,19 +149,9 @@ int dispatch_link_new(struct dispatch_link **ret_link, struct dispatch *d, const
         return 0;
 }
 
-/* Those of this start that waited since it had another link, which now is gone as well. */
-static void end_waiting(const struct dispatch_link *link)
-{
-        struct request *r;
-
-        TAILQ_FOREACH (r, &link->site->orphans, by_link)
-                if (!loop_timer_armed(r->step) && strcmp(r->trail.connector, link->connector) == 0 &&
-                    strcmp(r->boot, link->boot) == 0)
-                        loop_timer_at(r->step, link->last_word + link->dead_ms);
-}
-
 void dispatch_link_gone(struct dispatch_link *link)
 {
+        struct request *r;
         bool alone, replaced;
 
         TAILQ_REMOVE(&link->site->links, link, entry);
@@ -171,8 +161,10 @@ void dispatch_link_gone(struct dispatch_link *link)
         take_back(link, replaced ? REST_FAILS : REST_WAITS);
         if (replaced) /* what this start's other links had before */
                 end_earlier_boots(link->site, link->connector);
-        else if (alone)
-                end_waiting(link);
+        TAILQ_FOREACH (r, &link->site->orphans, by_link) /* of this start, and waited since it had another link */
+                if (alone && !replaced && !loop_timer_armed(r->step) &&
+                    strcmp(r->trail.connector, link->connector) == 0 && strcmp(r->boot, link->boot) == 0)
+                        loop_timer_at(r->step, link->last_word + link->dead_ms);
         site_place_parked(link->site);
         loop_timer_free(link->dead);
         free(link->reasons);

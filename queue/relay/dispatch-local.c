@@ -48,28 +48,16 @@ struct site *site_get(struct dispatch *d, const char *tenant)
 
 /* ---- state ---- */
 
-static const char *state_word(const struct request *r)
-{
-        switch (r->state) {
-        case REQUEST_NEW:
-        case REQUEST_QUEUED:
-                return "waiting";
-        case REQUEST_HANDED:
-                return "handed";
-        case REQUEST_RECEIVED:
-                return "received";
-        case REQUEST_ENDING:
-        case REQUEST_DONE:
-                return r->jwe || !r->problem ? "answered" : "failed";
-        }
-        return "failed";
-}
-
 /* The one writer of a request's state. */
 static void request_set(struct request *r, enum request_state state)
 {
+        static const char *const words[] = {[REQUEST_NEW] = "waiting",
+                                            [REQUEST_QUEUED] = "waiting",
+                                            [REQUEST_HANDED] = "handed",
+                                            [REQUEST_RECEIVED] = "received"};
+
         r->state = state;
-        r->trail.state = state_word(r);
+        r->trail.state = state < REQUEST_ENDING ? words[state] : r->jwe || !r->problem ? "answered" : "failed";
         log_debug("request_state", KV_S("request", r->id), KV_S("state", r->trail.state),
                   KV_S("connector", r->trail.connector));
 }
@@ -202,21 +190,16 @@ void request_add_reason(struct request *r, const char *word)
         wire_lines_add(&r->reasons, word, strlen(word));
 }
 
-static bool has_reason(const struct request *r, const char *word)
-{
-        const char *at = r->reasons, *line;
-        size_t n;
-
-        while (wire_lines_next(&at, &line, &n))
-                if (n == strlen(word) && memcmp(line, word, n) == 0)
-                        return true;
-        return false;
-}
-
 /* Why those who were asked said no, as one problem. */
 static void fail_declined(struct request *r)
 {
-        if (has_reason(r, "full"))
+        const char *at = r->reasons, *line;
+        bool is_full = false;
+        size_t n;
+
+        while (wire_lines_next(&at, &line, &n))
+                is_full |= n == strlen("full") && memcmp(line, "full", n) == 0;
+        if (is_full)
                 request_fail(r, PROBLEM_BUSY, false, "every connector that was asked is full");
         else if (strcmp(r->reasons, "expired") == 0)
                 request_fail(r, PROBLEM_MALFORMED, false,
@@ -568,33 +551,28 @@ int dispatch_trail(struct dispatch *d, const char *tenant, const char *id, struc
         return 0;
 }
 
-size_t dispatch_in_flight(const struct dispatch *d)
-{
-        return d->in_flight;
-}
-
-uint64_t dispatch_oldest(const struct dispatch *d)
+size_t dispatch_in_flight(const struct dispatch *d, uint64_t *ret_oldest)
 {
         const uint64_t now = loop_now(d->loop);
         uint64_t oldest = 0;
 
-        for (struct table_node *node = NULL; d->in_flight && (node = table_next(&d->requests, node));) {
+        for (struct table_node *node = NULL; ret_oldest && d->in_flight && (node = table_next(&d->requests, node));) {
                 const struct request *r = table_object(node, struct request, by_id);
 
                 if (r->state != REQUEST_ENDING && r->state != REQUEST_DONE && now - r->began > oldest)
                         oldest = now - r->began;
         }
-        return oldest;
+        if (ret_oldest)
+                *ret_oldest = oldest;
+        return d->in_flight;
 }
 
-void dispatch_move(struct dispatch *d)
+void dispatch_drain(struct dispatch *d, bool links_move)
 {
-        d->moving = true;
-}
-
-void dispatch_drain(struct dispatch *d)
-{
-        d->draining = true;
+        if (links_move)
+                d->moving = true;
+        else
+                d->draining = true;
 }
 
 void dispatch_end(struct dispatch *d, const char *tenant)

@@ -95,13 +95,11 @@ int dispatch_submit(struct dispatch *d, const struct dispatch_submission *s);
 void dispatch_cancel(struct dispatch *d, const char *tenant, const char *id);
 /* How far a request in flight, or finished lately, got. -ENOENT. */
 int dispatch_trail(struct dispatch *d, const char *tenant, const char *id, struct dispatch_trail *ret_trail);
-size_t dispatch_in_flight(const struct dispatch *d);
-/* For how long the oldest one in flight has been there, ms; 0: there is none. */
-uint64_t dispatch_oldest(const struct dispatch *d);
-/* What nobody takes any more ends with draining from now on: links go to other nodes. */
-void dispatch_move(struct dispatch *d);
-/* New submissions end with draining from now on. */
-void dispatch_drain(struct dispatch *d);
+/* How many are in flight, and (or NULL) for how long the oldest of them has been there, ms; 0: there is none. */
+size_t dispatch_in_flight(const struct dispatch *d, uint64_t *ret_oldest);
+/* From now on new submissions end with draining; links_move: only those that nobody takes any more, since links go to
+ * other nodes. */
+void dispatch_drain(struct dispatch *d, bool links_move);
 /* Ends whatever is in flight now: of a tenant that was removed, or (NULL) of all, since the relay goes down. */
 void dispatch_end(struct dispatch *d, const char *tenant);
 

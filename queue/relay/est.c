@@ -437,20 +437,6 @@ void relay_est_simpleenroll(void *arg, struct http_req *r)
         ask_settle(a);
 }
 
-/* Whether the renewal is for the identity that asks, with a new key; otherwise answers. */
-static bool may_renew(struct http_req *r, const struct peer *peer, const struct ca_request *request)
-{
-        if (strcmp(request->id, peer->credential.id) != 0) {
-                est_fail(r, 400, "a renewal keeps subject and subjectAltName");
-                return false;
-        }
-        if (ca_request_same_key(request, peer->credential.key)) {
-                est_fail(r, 400, "a renewal brings a new key");
-                return false;
-        }
-        return true;
-}
-
 /* The connector that r is of, in the tenant that its path names; false: it was answered. */
 static bool read_renewer(struct relay *relay, struct http_req *r, struct peer *ret_peer)
 {
@@ -473,8 +459,13 @@ static void renew(struct ask *a)
         struct enrolment *e = a->more;
         struct peer peer;
 
-        if (read_renewer(a->relay, a->r, &peer) && read_request(a->r, a->tenant, &e->request) &&
-            may_renew(a->r, &peer, &e->request))
+        if (!read_renewer(a->relay, a->r, &peer) || !read_request(a->r, a->tenant, &e->request))
+                return;
+        if (strcmp(e->request.id, peer.credential.id) != 0)
+                est_fail(a->r, 400, "a renewal keeps subject and subjectAltName");
+        else if (ca_request_same_key(&e->request, peer.credential.key))
+                est_fail(a->r, 400, "a renewal brings a new key");
+        else
                 issue(a);
 }
 

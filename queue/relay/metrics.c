@@ -110,7 +110,7 @@ static void put_outcomes(struct metrics *m, const struct tenant_counts *c, const
 
 static void put_sign_ins(struct metrics *m, const struct metering *metering)
 {
-        const uint64_t *problems = http_problems(metering->relay->http);
+        const uint64_t *problems = http_view(metering->relay->http).problems;
         const struct tenant_counts *c;
 
         metrics_begin(m, "postern_relay_sign_ins_total", METRICS_COUNTER,
@@ -278,15 +278,16 @@ static void put_tenants(struct metrics *m, const struct relay *relay)
 /* What went over between the nodes, where there are several. */
 static void put_nodes(struct metrics *m, const struct relay *relay)
 {
-        const struct nodes_counts *c = relay->nodes ? nodes_counts(relay->nodes) : NULL;
+        const struct nodes_view view = nodes_view(relay->nodes);
+        const struct nodes_counts *c = view.counts;
 
         metrics_one(m, "postern_relay_nodes", METRICS_GAUGE, "Nodes that this one knows to live, itself included.",
-                    nodes_live(relay->nodes));
+                    view.live);
         if (!c)
                 return;
         metrics_one(m, "postern_relay_dispatch_connected", METRICS_GAUGE,
                     "0: dispatch is on NATS, and no server is there: each node has only its own links.",
-                    nodes_fault(relay->nodes) == NULL);
+                    view.fault == NULL);
         metrics_begin(m, "postern_relay_hops_total", METRICS_COUNTER,
                       "Sign-ins between nodes. To others: offered, granted (they claimed it), refused. From others: "
                       "claimed, taken (its grant came), stale (it came late). stray: verdicts that another node waited "
@@ -359,10 +360,10 @@ static void put_all(struct metrics *m, const struct metering *metering)
         put_tenants(m, relay);
         put_nodes(m, relay);
         metrics_one(m, "postern_relay_in_flight", METRICS_GAUGE, "Sign-ins under way.",
-                    (double)dispatch_in_flight(relay->dispatch));
+                    (double)dispatch_in_flight(relay->dispatch, NULL));
         put_certificates_asked(m, relay);
         metrics_one(m, "postern_relay_connections", METRICS_GAUGE, "Connections to the listening addresses.",
-                    http_connections(relay->http));
+                    http_view(relay->http).connections);
         metrics_one(m, "postern_relay_connections_max", METRICS_GAUGE, "`connections` of the configuration.",
                     relay->config->connections);
         put_certificate(m, "postern_relay_certificate_not_after_seconds", "When the server's certificate in use ends.",

@@ -619,29 +619,23 @@ void nodes_take_sign_in(struct node *node, const struct msg_in *m)
 
 /* ---- time, and the end ---- */
 
-/* Grants that no connector is known to have, though that takes no time. */
-static void ask_after(struct nodes *n, uint64_t now)
+void nodes_offers_sweep(struct nodes *n)
 {
-        struct offer *offer;
+        const uint64_t now = loop_now(n->relay->loop);
+        struct hop *hop, *next;
+        struct stray *stray;
         struct msg_out m;
 
         for (struct table_node *at = NULL; (at = table_next(&n->offers, at));) {
-                offer = table_object(at, struct offer, by_ref);
+                struct offer *offer = table_object(at, struct offer, by_ref);
+
+                /* a grant that no connector is known to have, though that takes no time */
                 if (!offer->granted || offer->received || now - offer->asked_at < ASK_MS)
                         continue;
                 offer->asked_at = now;
                 nodes_begin_ref(n, &m, NODES_ASK, offer->number);
                 (void)bus_send(n->bus, offer->far->node->run, 0, &m);
         }
-}
-
-void nodes_offers_sweep(struct nodes *n)
-{
-        const uint64_t now = loop_now(n->relay->loop);
-        struct hop *hop, *next;
-        struct stray *stray;
-
-        ask_after(n, now);
         for (hop = TAILQ_FIRST(&n->hop_list); hop; hop = next) {
                 next = TAILQ_NEXT(hop, entry);
                 if (now > hop->end && hop->state != HOP_GRANTED)

@@ -204,16 +204,6 @@ static void beat(struct nodes *n)
                 n->beat_at = loop_now(n->relay->loop);
 }
 
-static const char *why_gone(const struct node *node, uint64_t now)
-{
-        const struct nodes *n = node->nodes;
-
-        return n->alone_since && now - n->alone_since >= NODES_ALONE_MS      ? "there is no NATS"
-               : node->absent_at && now - node->absent_at >= NODES_ABSENT_MS ? "NATS knows it no more"
-               : now - node->heard_at >= NODES_DEAD_MS                       ? "nothing is heard of it"
-                                                                             : NULL;
-}
-
 /* Who has something in hand, or is missed, is asked whether he is there. */
 static void on_tick(void *arg)
 {
@@ -228,7 +218,11 @@ static void on_tick(void *arg)
                 beat(n);
         nodes_begin(n, &m, NODES_PING);
         for (node = TAILQ_FIRST(&n->all); node; node = next) {
-                const char *why = why_gone(node, now);
+                const char *why = n->alone_since && now - n->alone_since >= NODES_ALONE_MS ? "there is no NATS"
+                                  : node->absent_at && now - node->absent_at >= NODES_ABSENT_MS
+                                          ? "NATS knows it no more"
+                                  : now - node->heard_at >= NODES_DEAD_MS ? "nothing is heard of it"
+                                                                          : NULL;
 
                 next = TAILQ_NEXT(node, entry);
                 if (why)
@@ -309,9 +303,11 @@ bool nodes_may_accuse(const struct far_link *far)
         return true;
 }
 
-unsigned nodes_live(const struct nodes *nodes)
+struct nodes_view nodes_view(const struct nodes *nodes)
 {
-        return nodes ? nodes->n + 1 : 1;
+        return (struct nodes_view){.live = nodes ? nodes->n + 1 : 1,
+                                   .fault = nodes && nodes->fault[0] ? nodes->fault : NULL,
+                                   .counts = nodes ? &nodes->counts : NULL};
 }
 
 const char *nodes_name(const struct nodes *nodes, unsigned i)
@@ -322,16 +318,6 @@ const char *nodes_name(const struct nodes *nodes, unsigned i)
                 if (node->name[0] && i-- == 0)
                         return node->name;
         return NULL;
-}
-
-const char *nodes_fault(const struct nodes *nodes)
-{
-        return nodes && nodes->fault[0] ? nodes->fault : NULL;
-}
-
-const struct nodes_counts *nodes_counts(const struct nodes *nodes)
-{
-        return &nodes->counts;
 }
 
 void nodes_reload(struct nodes *nodes)

@@ -41,12 +41,8 @@ struct far_link;
 /* Whether a connector may come into quarantine by nothing but another node's word that it has this link: of all three
  * in ten minutes, and of a tenant one. Of what is more the log warns, for then it is the node that is not well. */
 bool nodes_may_accuse(const struct far_link *far);
-/* How many nodes live, this one included: 1 at least. */
-unsigned nodes_live(const struct nodes *nodes);
 /* The name of the i-th other node that has said it; NULL: there are no more. */
 const char *nodes_name(const struct nodes *nodes, unsigned i);
-/* NULL where the nodes can speak to each other; else what is wrong, for people. */
-const char *nodes_fault(const struct nodes *nodes);
 
 /* A verdict that nobody at this node waits for. */
 enum nodes_stray { NODES_STRAY_LATE = 0, NODES_STRAY_ASKED, NODES_STRAY_TAKEN };
@@ -74,4 +70,9 @@ struct nodes_counts {
         uint64_t questions_out, questions_in;
         uint64_t bad; /* messages that are none */
 };
-const struct nodes_counts *nodes_counts(const struct nodes *nodes);
+struct nodes_view {
+        unsigned live;     /* how many nodes live, this one included: 1 at least */
+        const char *fault; /* NULL where the nodes can speak to each other; else what is wrong, for people; borrowed */
+        const struct nodes_counts *counts; /* NULL where dispatch is this node's alone; borrowed */
+};
+struct nodes_view nodes_view(const struct nodes *nodes);

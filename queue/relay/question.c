@@ -154,25 +154,15 @@ static struct session *stream_of(struct tenant *t, const char *connector)
         return found;
 }
 
-/* How many there are: with one session, or (NULL) of the whole tenant. */
-static unsigned count(const struct relay *relay, const char *tenant, const struct session *s)
+/* How many there are of the tenant: with one session (NULL: with any), and of one id (NULL: of any). */
+static unsigned count(const struct relay *relay, const char *tenant, const struct session *s, const char *id)
 {
         const struct question *q;
         unsigned n = 0;
 
         LIST_FOREACH (q, &relay->questions, entry)
-                n += strcmp(q->tenant, tenant) == 0 && (!s || q->session == s);
+                n += strcmp(q->tenant, tenant) == 0 && (!s || q->session == s) && (!id || strcmp(q->id, id) == 0);
         return n;
-}
-
-static bool is_under_way(const struct relay *relay, const char *tenant, const char *id)
-{
-        const struct question *q;
-
-        LIST_FOREACH (q, &relay->questions, entry)
-                if (strcmp(q->tenant, tenant) == 0 && strcmp(q->id, id) == 0)
-                        return true;
-        return false;
 }
 
 /* Whether it may be put now; s NULL: there is no stream here. Otherwise the problem. */
@@ -182,10 +172,10 @@ static bool has_room(struct relay *relay, const struct tenant *t, const char *co
         if (tenant_is_quarantined(relay, t, connector)) {
                 p->type = PROBLEM_NOT_READY;
                 p->reasons = "quarantined";
-        } else if (is_under_way(relay, t->name, p->instance)) {
+        } else if (count(relay, t->name, NULL, p->instance)) {
                 p->type = PROBLEM_DUPLICATE_ID;
-        } else if (count(relay, t->name, NULL) >= QUESTIONS_PER_TENANT ||
-                   (s && (count(relay, t->name, s) >= QUESTIONS_PER_LINK || !http_stream_clear(s->r)))) {
+        } else if (count(relay, t->name, NULL, NULL) >= QUESTIONS_PER_TENANT ||
+                   (s && (count(relay, t->name, s, NULL) >= QUESTIONS_PER_LINK || !http_stream_clear(s->r)))) {
                 p->type = PROBLEM_BUSY;
                 p->retry_after = 1;
         } else {
@@ -194,28 +184,24 @@ static bool has_room(struct relay *relay, const struct tenant *t, const char *co
         return false;
 }
 
-/* Sends it down the stream: share is the sealed text for this connector. 0 or -errno. */
-static int send_event(struct session *s, char *share, const char *id, uint32_t budget)
-{
-        struct request_event event = {.seq = ++s->questions, .budget = budget, .sealed = share};
-        _cleanup_(buffer_free) struct buffer line = BUFFER(EVENT_MAX);
-        int r;
-
-        (void)snprintf(event.id, sizeof(event.id), "%s", id);
-        r = request_event_encode(&event, &line);
-        return r < 0 ? r : session_event(s, "question", line.data);
-}
-
 /* By the stream, or by far's node where there is none. False: it cannot leave. */
 static bool put(struct question *q, struct session *s, const struct far_link *far, char *share, uint32_t budget)
 {
+        struct request_event event = {.budget = budget, .sealed = share};
+        _cleanup_(buffer_free) struct buffer line = BUFFER(EVENT_MAX);
+
         q->session = s;
-        if (!s) {
+        if (s) {
+                event.seq = ++s->questions;
+                (void)snprintf(event.id, sizeof(event.id), "%s", q->id);
+                if (request_event_encode(&event, &line) < 0 || session_event(s, "question", line.data) < 0)
+                        return false;
+        } else {
                 (void)snprintf(q->node, sizeof(q->node), "%s", far_node_run(far));
                 q->number = nodes_pass_question(q->relay->nodes, far, q->id, (uint32_t)(q->until - q->since), share);
+                if (!q->number)
+                        return false;
         }
-        if (s ? send_event(s, share, q->id, budget) < 0 : !q->number)
-                return false;
         LIST_INSERT_HEAD(&q->relay->questions, q, entry);
         loop_timer_at(q->timer, s || q->until < q->since + TAKEN_MS ? q->until : q->since + TAKEN_MS);
         return true;

@@ -136,26 +136,6 @@ static void on_purge(void *arg)
         loop_timer_in(relay->purge_timer, PURGE_MS);
 }
 
-/* Streams outlive what they began with. */
-static void end_expired(struct relay *relay)
-{
-        struct session *s;
-        struct tenant *t;
-        struct peer peer;
-        struct error err;
-        int r;
-
-        LIST_FOREACH (t, &relay->tenants, entry) {
-                TAILQ_FOREACH (s, &t->sessions, entry) {
-                        r = credential_current(relay, &s->credential)
-                                    ? 0
-                                    : credential_check(relay, &s->credential, &peer, &err);
-                        if (r < 0 && r != -EIO)
-                                session_drop(s, err.text);
-                }
-        }
-}
-
 /*
  * What many connections held goes back to the system when most of them are gone; the allocator alone would keep it. And
  * what their handshakes took lies in holes between what stays of them: that goes back when an eighth more have come
@@ -163,7 +143,7 @@ static void end_expired(struct relay *relay)
  */
 static void return_memory(struct relay *relay)
 {
-        const unsigned n = http_connections(relay->http), were = relay->trimmed_at;
+        const unsigned n = http_view(relay->http).connections, were = relay->trimmed_at;
 
         relay->calm = n <= relay->last_connections + n / 64 ? relay->calm + 1 : 0;
         relay->last_connections = n;
@@ -180,9 +160,22 @@ static void return_memory(struct relay *relay)
 static void on_refresh(void *arg)
 {
         struct relay *relay = arg;
+        struct session *s;
+        struct tenant *t;
+        struct peer peer;
+        struct error err;
+        int r;
 
         clock_look(relay);
-        end_expired(relay);
+        LIST_FOREACH (t, &relay->tenants, entry) {
+                TAILQ_FOREACH (s, &t->sessions, entry) { /* streams outlive what they began with */
+                        r = credential_current(relay, &s->credential)
+                                    ? 0
+                                    : credential_check(relay, &s->credential, &peer, &err);
+                        if (r < 0 && r != -EIO)
+                                session_drop(s, err.text);
+                }
+        }
         return_memory(relay);
         loop_timer_in(relay->refresh_timer, REFRESH_MS);
 }
@@ -195,7 +188,7 @@ static void drain(struct relay *relay)
         if (handover_is_kept(relay->handover))
                 http_stop_listening(relay->http);
         http_drain(relay->http);
-        dispatch_drain(relay->dispatch);
+        dispatch_drain(relay->dispatch, false);
         api_keys_drain(relay);
         sessions_drain(relay);
 }
@@ -205,17 +198,18 @@ static void drain(struct relay *relay)
 static bool is_being_asked(struct relay *relay)
 {
         http_stop_listening(relay->http);
-        return http_unanswered(relay->http) || http_unserved(relay->http);
+        return http_view(relay->http).unanswered || http_view(relay->http).unserved;
 }
 
 static void on_drain_timer(void *arg)
 {
         struct relay *relay = arg;
         uint64_t now = loop_now(relay->loop);
-        size_t left = dispatch_in_flight(relay->dispatch);
+        uint64_t oldest;
+        size_t left = dispatch_in_flight(relay->dispatch, &oldest);
 
         if (relay->settling) {
-                if (dispatch_oldest(relay->dispatch) < HANGS_MS || now >= relay->move_end)
+                if (oldest < HANGS_MS || now >= relay->move_end)
                         drain(relay);
                 loop_timer_in(relay->drain_timer, DRAIN_LOOK_MS);
         } else if (relay->moving) {
@@ -373,13 +367,14 @@ void relay_drain(void *arg)
         relay->drain_end = loop_now(relay->loop) + DRAIN_MS;
         relay->move_end = loop_now(relay->loop) + MOVE_MS;
         sd_notify(0, "STOPPING=1");
-        log_info("draining", KV_U("in_flight", dispatch_in_flight(relay->dispatch)), KV_U("links", relay->n_sessions));
+        log_info("draining", KV_U("in_flight", dispatch_in_flight(relay->dispatch, NULL)),
+                 KV_U("links", relay->n_sessions));
         if (handover_is_kept(relay->handover)) {
                 relay->settling = true;
         } else {
                 relay->moving = true;
                 http_drain(relay->http);
-                dispatch_move(relay->dispatch);
+                dispatch_drain(relay->dispatch, true);
                 if (!sessions_move(relay))
                         drain(relay);
         }

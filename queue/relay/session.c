@@ -168,31 +168,25 @@ static struct waiting *waiting_free(struct session *s, struct waiting *w)
         return NULL;
 }
 
-static int keep_waiting(struct session *s, const struct request_event *event)
-{
-        struct waiting *w = calloc(1, sizeof(*w));
-
-        if (!w)
-                return -ENOMEM;
-        w->event = *event;
-        w->event.sealed = NULL;
-        w->deadline = loop_now(s->relay->loop) + event->budget;
-        if (text_set(&w->event.sealed, event->sealed) < 0) {
-                free(w);
-                return -ENOMEM;
-        }
-        TAILQ_INSERT_TAIL(&s->waiting, w, entry);
-        return 1;
-}
-
 static int sink_request(void *arg, const struct request_event *event)
 {
         struct session *s = arg;
         struct request_event copy = *event;
         struct buffer out = BUFFER(EVENTS_MAX);
 
-        if (!http_stream_clear(s->r) || !TAILQ_EMPTY(&s->waiting))
-                return keep_waiting(s, event);
+        if (!http_stream_clear(s->r) || !TAILQ_EMPTY(&s->waiting)) {
+                struct waiting *w = calloc(1, sizeof(*w));
+
+                copy.sealed = NULL; /* it is the caller's */
+                if (!w || text_set(&copy.sealed, event->sealed) < 0) {
+                        free(w);
+                        return -ENOMEM;
+                }
+                w->event = copy;
+                w->deadline = loop_now(s->relay->loop) + event->budget;
+                TAILQ_INSERT_TAIL(&s->waiting, w, entry);
+                return 1;
+        }
         int r = append_request(s, &copy, &out);
         if (r == 0)
                 r = http_stream_send(s->r, out.data, out.len);
@@ -516,21 +510,6 @@ void sessions_drain(struct relay *relay)
         }
 }
 
-/* The connector that is to leave next; NULL: one is leaving, or all were asked. */
-static const char *next_to_leave(const struct tenant *t, uint64_t now)
-{
-        const struct session *s;
-        const char *next = NULL;
-
-        TAILQ_FOREACH (s, &t->sessions, entry) {
-                if (s->asked_at && now - s->asked_at < LEAVE_MS)
-                        return NULL;
-                if (!s->asked_at && !next)
-                        next = s->connector;
-        }
-        return next;
-}
-
 bool sessions_are_gone(const struct relay *relay, const struct tenant *t)
 {
         const struct session *s;
@@ -548,10 +527,15 @@ bool sessions_move(struct relay *relay)
         struct session *s;
 
         LIST_FOREACH (t, &relay->tenants, entry) {
-                const char *next = next_to_leave(t, now);
+                const char *next = NULL; /* the connector that is to leave next */
+                bool one_is_leaving = false;
 
+                TAILQ_FOREACH (s, &t->sessions, entry) {
+                        one_is_leaving |= s->asked_at && now - s->asked_at < LEAVE_MS;
+                        next = next || s->asked_at ? next : s->connector;
+                }
                 TAILQ_FOREACH (s, &t->sessions, entry)
-                        if (next && strcmp(s->connector, next) == 0)
+                        if (next && !one_is_leaving && strcmp(s->connector, next) == 0)
                                 ask_to_leave(s);
         }
         return relay->n_sessions > 0;

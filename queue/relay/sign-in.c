@@ -66,14 +66,6 @@ struct others {
         bool found;
 };
 
-static bool is_recipient(const struct sign_in *s, const char *connector)
-{
-        for (size_t i = 0; i < s->n; i++)
-                if (strcmp(s->connector[i], connector) == 0)
-                        return true;
-        return false;
-}
-
 /* Whether all recipients may speak for the domain: only then it may be the name's, which the relay does not know. */
 static bool may_be_the_names(const struct others *o, const char *domain)
 {
@@ -101,8 +93,11 @@ static void look_for_other(void *arg, const struct dispatch_view *view)
         struct others *o = arg;
         bool all = true, some = false;
 
-        if (!view->ready || o->found || is_recipient(o->s, view->connector))
+        if (!view->ready || o->found)
                 return;
+        for (size_t i = 0; i < o->s->n; i++)
+                if (strcmp(o->s->connector[i], view->connector) == 0) /* a recipient already */
+                        return;
         for (size_t i = 0; i < o->t->roster->n_domains; i++) {
                 struct served s = {o->t->roster->domains[i].name, false};
 
@@ -331,17 +326,16 @@ void api_sign_in(void *arg, struct http_req *r)
 
 /* ---- metadata ---- */
 
-static void write_ms(struct json_writer *w, const char *name, int64_t ms)
+static void reply_row(const struct relay *relay, struct http_req *r, const struct store_sign_in *row)
 {
-        if (ms >= 0)
-                json_write_int(w, name, ms);
-}
-
-static int write_row(const struct relay *relay, const struct store_sign_in *row, struct buffer *out)
-{
+        const struct {
+                const char *name;
+                int64_t ms; /* -1: it did not get so far */
+        } hops[] = {{"in", 0}, {"handed", row->handed}, {"received", row->received}, {"answered", row->answered}};
+        _cleanup_(buffer_free) struct buffer json = BUFFER(4096);
         struct json_writer w;
 
-        json_write_begin(&w, out);
+        json_write_begin(&w, &json);
         json_write_open(&w, NULL, '{');
         json_write_str(&w, "id", row->id);
         json_write_int(&w, "at", row->at);
@@ -354,20 +348,12 @@ static int write_row(const struct relay *relay, const struct store_sign_in *row,
         else
                 json_write_lines(&w, "reasons", row->reasons);
         json_write_open(&w, "hops", '{');
-        json_write_int(&w, "in", 0);
-        write_ms(&w, "handed", row->handed);
-        write_ms(&w, "received", row->received);
-        write_ms(&w, "answered", row->answered);
+        for (size_t i = 0; i < sizeof(hops) / sizeof(hops[0]); i++)
+                if (hops[i].ms >= 0)
+                        json_write_int(&w, hops[i].name, hops[i].ms);
         json_write_close(&w, '}');
         json_write_close(&w, '}');
-        return json_write_end(&w);
-}
-
-static void reply_row(const struct relay *relay, struct http_req *r, const struct store_sign_in *row)
-{
-        _cleanup_(buffer_free) struct buffer json = BUFFER(4096);
-
-        if (write_row(relay, row, &json) == 0)
+        if (json_write_end(&w) == 0)
                 http_reply(r, 200, "application/json", json.data, json.len);
         else
                 http_fail(r, PROBLEM_INTERNAL, "no memory for the answer");

@@ -120,7 +120,7 @@ struct tenant_secret *tenant_secret(struct tenant *t, const char *secret)
 bool tenant_admit(struct relay *relay, struct tenant_secret *secret, uint32_t *ret_wait)
 {
         /* its services may go to any node that lives: each has its share */
-        const double share = nodes_live(relay->nodes);
+        const double share = nodes_view(relay->nodes).live;
         double rate = (double)relay->config->sign_ins_per_second / share,
                burst = fmax(1, (double)relay->config->sign_in_burst / share);
         uint64_t now = loop_now(relay->loop);

@@ -379,7 +379,7 @@ static void on_readyz(void *arg, struct http_req *r)
 static void on_metrics(void *arg, struct http_req *r)
 {
         struct metrics m = METRICS(METRICS_MAX);
-        const uint64_t *problems = http_problems(door.http);
+        const uint64_t *problems = http_view(door.http).problems;
 
         if (strcmp(http_peer(r), "unix") != 0) {
                 http_fail(r, PROBLEM_NOT_FOUND, NULL);
@@ -391,7 +391,7 @@ static void on_metrics(void *arg, struct http_req *r)
         for (enum problem_type p = PROBLEM_MALFORMED; p < PROBLEM_TYPES_; p++)
                 metrics_put(&m, (double)problems[p], "problem", problem_word(p), METRICS_END);
         metrics_one(&m, "postern_gateway_connections", METRICS_GAUGE, "Connections of applications.",
-                    http_connections(door.http));
+                    http_view(door.http).connections);
         if (m.code == 0)
                 http_reply(r, 200, METRICS_TYPE, m.text.data, m.text.len);
         else
@@ -506,7 +506,7 @@ static void drain(struct doors *d)
 static size_t under_way(const struct doors *d)
 {
         (void)d;
-        return door.http ? http_unanswered(door.http) + http_unserved(door.http) : 0;
+        return door.http ? http_view(door.http).unanswered + http_view(door.http).unserved : 0;
 }
 
 static void stop(struct doors *d)

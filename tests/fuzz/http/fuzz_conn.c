@@ -115,7 +115,7 @@ static void run_it(struct run *run, const char *bytes, size_t n, uint32_t seed)
         close(fds[0]);
         for (int i = 0; i < 3; i++)
                 loop_run_once(run->loop);
-        check(http_connections(run->http) == 0);
+        check(http_view(run->http).connections == 0);
         http_free(run->http);
         loop_free(run->loop);
 }
@@ -148,7 +148,7 @@ static size_t promise(const char *bytes, size_t n, struct buffer *seen)
                         return due + (length > BODY_MAX);
                 if ((is_a && head.method != HTTP_PUT) ||
                     (head.method != HTTP_POST && http_path_match("/{}", head.path, &parts))) {
-                        const struct http_field *host = http_head_field(&head, bytes, "Host");
+                        const struct http_field *host = http_head_field(&head, bytes, "Host", false);
                         char value[HTTP_HEAD_MAX];
                         snprintf(value, sizeof(value), "%.*s", host->n_value, bytes + host->value);
                         note(seen, head.path, head.query, value, bytes + head.length, length);

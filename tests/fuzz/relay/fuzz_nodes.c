@@ -151,7 +151,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         own_bus.ops.state(own_bus.ops.arg, true, NULL);
         play(&relay, data, n);
         require(answered == submitted); /* each budget is over */
-        require(grants <= nodes_counts(relay.nodes)->offered);
+        require(grants <= nodes_view(relay.nodes).counts->offered);
         dispatch_link_gone(link);
         relay.nodes = nodes_free(relay.nodes);
         relay.dispatch = dispatch_free(relay.dispatch);

@@ -208,7 +208,7 @@ static void test_every_split(void **state)
                 assert_true(open);
                 close(fd);
                 turns();
-                assert_int_equal(http_connections(w.http), 0);
+                assert_int_equal(http_view(w.http).connections, 0);
         }
 }
 
@@ -255,7 +255,7 @@ static void test_smuggling(void **state)
                 turns();
         }
         assert_int_equal(w.told.len, 0);
-        assert_int_equal(http_connections(w.http), 0);
+        assert_int_equal(http_view(w.http).connections, 0);
 }
 
 static void test_bodies(void **state)
@@ -354,11 +354,11 @@ static void test_deadlines(void **state)
         assert_non_null(w.waiting);
         static char answer[3 << 20];
         http_reply(w.waiting, 200, "a/b", answer, sizeof(answer));
-        assert_int_equal(http_unanswered(w.http), 1);
+        assert_int_equal(http_view(w.http).unanswered, 1);
         loop_fake_advance(w.loop, limits.send_ms - 1);
-        assert_int_equal(http_connections(w.http), 1);
+        assert_int_equal(http_view(w.http).connections, 1);
         loop_fake_advance(w.loop, 1);
-        assert_int_equal(http_connections(w.http), 0);
+        assert_int_equal(http_view(w.http).connections, 0);
         assert_int_equal(w.closed, 0);
         close(fd);
 }
@@ -374,9 +374,9 @@ static void test_lingering(void **state)
         for (int i = 0; i < 20; i++)
                 send_text(fd, junk, sizeof(junk));
         expect(fd, "HTTP/1.1 400 ", "urn:postern:malformed", false);
-        assert_int_equal(http_connections(w.http), 1);
+        assert_int_equal(http_view(w.http).connections, 1);
         loop_fake_advance(w.loop, 1500);
-        assert_int_equal(http_connections(w.http), 0);
+        assert_int_equal(http_view(w.http).connections, 0);
         close(fd);
 }
 
@@ -394,7 +394,7 @@ static void test_hang_up(void **state)
                 turns();
                 assert_null(w.waiting);
                 assert_int_equal(w.closed, 1 + pipelined);
-                assert_int_equal(http_connections(w.http), 0);
+                assert_int_equal(http_view(w.http).connections, 0);
         }
         assert_int_equal(w.told.len, 0);
         /* half a request, and gone */
@@ -402,7 +402,7 @@ static void test_hang_up(void **state)
         say(fd, "POST /echo/a HTTP/1.1\r\nHost: r\r\nContent-Length: 9\r\n\r\nx");
         close(fd);
         turns();
-        assert_int_equal(http_connections(w.http), 0);
+        assert_int_equal(http_view(w.http).connections, 0);
         /* the server ends while one waits */
         fd = connect_pair();
         say(fd, GET("/later"));
@@ -421,7 +421,7 @@ static void test_later(void **state)
                 say(fd, GET("/later"));
         for (int i = 0; i < 50; i++) {
                 assert_non_null(w.waiting);
-                assert_int_equal(http_unanswered(w.http), 1);
+                assert_int_equal(http_view(w.http).unanswered, 1);
                 struct http_req *r = w.waiting;
                 w.waiting = NULL;
                 http_reply(r, 202, NULL, "", 0);
@@ -430,7 +430,7 @@ static void test_later(void **state)
         }
         assert_null(w.waiting);
         assert_int_equal(w.closed, 0);
-        assert_int_equal(http_unanswered(w.http), 0);
+        assert_int_equal(http_view(w.http).unanswered, 0);
         close(fd);
 }
 
@@ -467,7 +467,7 @@ static void test_stream(void **state)
         (void)state;
         say(fd, GET("/stream"));
         expect(fd, "HTTP/1.1 200 OK\r\n", "\r\nTransfer-Encoding: chunked\r\n\r\n", true);
-        assert_int_equal(http_unanswered(w.http), 0);
+        assert_int_equal(http_view(w.http).unanswered, 0);
         assert_true(http_stream_clear(w.waiting));
         assert_int_equal(http_stream_send(w.waiting, "data: 1\n\n", 9), 0);
         assert_true(http_stream_clear(w.waiting));
@@ -498,7 +498,7 @@ static void test_stream(void **state)
         }
         assert_int_equal(r, -ENOBUFS);
         assert_int_equal(w.closed, 1);
-        assert_int_equal(http_connections(w.http), 0);
+        assert_int_equal(http_view(w.http).connections, 0);
         close(fd);
 }
 
@@ -536,11 +536,11 @@ static void test_caps(void **state)
         fd[5] = connect_to(&to, sizeof(to)); /* 1 and 3 are idle, 4 is silent: 1 goes */
         expect(fd[1], "", "", false);
         expect(fd[4], "", "", true);
-        assert_int_equal(http_connections(w.http), 4);
+        assert_int_equal(http_view(w.http).connections, 4);
         /* others do not count for an address, but in all */
         for (int i = 0; i < 2; i++)
                 unix_fd[i] = connect_pair();
-        assert_int_equal(http_connections(w.http), 6);
+        assert_int_equal(http_view(w.http).connections, 6);
         close(connect_pair()); /* silent: 4, 5, both of these; idle: 3 */
         turns();
         expect(fd[4], "", "", false);
@@ -644,10 +644,10 @@ static void test_no_descriptors(void **state)
         turns();
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
         turns();
-        assert_int_equal(http_connections(w.http), 0);
+        assert_int_equal(http_view(w.http).connections, 0);
         loop_fake_advance(w.loop, 100);
         turns();
-        assert_true(http_connections(w.http) >= 1); /* valgrind accepts the first, and throws it away */
+        assert_true(http_view(w.http).connections >= 1); /* valgrind accepts the first, and throws it away */
         close(fd);
         close(more);
 }

@@ -215,7 +215,7 @@ static void test_waiting_for_a_silent_link(void **state)
         close_link(a);
         turn();
         assert_int_equal(r[1]->problem, PROBLEM_BUSY);
-        assert_int_equal(dispatch_in_flight(w.d), 5);
+        assert_int_equal(dispatch_in_flight(w.d, NULL), 5);
 }
 
 static void test_waiting_is_bounded_and_ends_with_the_link(void **state)
@@ -241,7 +241,7 @@ static void test_waiting_ends_with_the_relay(void **state)
 
         (void)state;
         let_wait(a, &r, 1);
-        dispatch_drain(w.d);
+        dispatch_drain(w.d, false);
         dispatch_end(w.d, NULL);
         turn();
         assert_int_equal(r->problem, PROBLEM_DRAINING);
@@ -427,7 +427,7 @@ static void test_cancel(void **state)
         r->cancelled = true;
         assert_int_equal(a->n_waiting, 0);
         assert_int_equal(a->cancels, 1); /* nothing to tell: it never left */
-        assert_int_equal(dispatch_in_flight(w.d), 0);
+        assert_int_equal(dispatch_in_flight(w.d, NULL), 0);
 }
 
 static void test_duplicates_and_limits(void **state)
@@ -453,13 +453,13 @@ static void test_duplicates_and_limits(void **state)
         r = submit("100", 8000);
         turn();
         assert_int_equal(r->problem, PROBLEM_BUSY);
-        dispatch_drain(w.d);
+        dispatch_drain(w.d, false);
         r = submit("100", 8000);
         turn();
         assert_int_equal(r->problem, PROBLEM_DRAINING);
         dispatch_end(w.d, NULL);
         turn();
-        assert_int_equal(dispatch_in_flight(w.d), 0);
+        assert_int_equal(dispatch_in_flight(w.d, NULL), 0);
         assert_int_equal(w.requests[5].problem, PROBLEM_CONNECTOR_LOST);
 }
 
