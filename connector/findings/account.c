@@ -203,6 +203,11 @@ static void judge_state(struct judging *j)
                                     .stops = true,
                                     .remedy = "Wait for the hours that its logonHours allow, or widen them"},
                       "it may not sign in at this hour");
+}
+
+/* By which ways it may sign in. */
+static void judge_ways(struct judging *j)
+{
         if (flags(j) & UF_SMARTCARD)
                 found(j,
                       (struct what){
@@ -337,6 +342,7 @@ json_t *account_findings(const json_t *answer, const json_t *failed, long long n
         judge_name(&j);
         if (json_is_object(j.account)) {
                 judge_state(&j);
+                judge_ways(&j);
                 judge_lockout(&j);
                 judge_password(&j);
                 judge_counters(&j);

@@ -79,15 +79,6 @@ static void on_holder(void *arg, int fd, int events)
         loop_timer_in(v->turn, PROCESS_LAST_WORDS_MS);
 }
 
-static int read_hash_key(struct validator *v, int fd, struct error *err)
-{
-        if (pread(fd, v->hash_key, sizeof(v->hash_key), 0) != (ssize_t)sizeof(v->hash_key))
-                return error_fail(err, -EBADMSG, "%s is not %d bytes long: remove it and start again", FILE_HASH_KEY,
-                                  NAME_HASH_KEY_LEN);
-        v->has_hash_key = true;
-        return 0;
-}
-
 /* A keytab that is none changes nothing. */
 static void keytab_changed(struct validator *v, const char *name, int fd)
 {
@@ -116,8 +107,12 @@ static int on_file(void *arg, const char *name, int fd_in, struct error *err)
                 return enrolment_read(&v->enrolment, fd, err);
         if (!strcmp(name, FILE_IDENTITY))
                 return read_identity(v, fd, err);
-        if (!strcmp(name, FILE_HASH_KEY))
-                return read_hash_key(v, fd, err);
+        if (!strcmp(name, FILE_HASH_KEY)) {
+                v->has_hash_key = pread(fd, v->hash_key, sizeof(v->hash_key), 0) == (ssize_t)sizeof(v->hash_key);
+                return v->has_hash_key ? 0
+                                       : error_fail(err, -EBADMSG, "%s is not %d bytes long: remove it and start again",
+                                                    FILE_HASH_KEY, NAME_HASH_KEY_LEN);
+        }
         handed = fd;
         fd = -1;
         if (!strcmp(name, FILE_IDENTITY_HOLDER)) {
