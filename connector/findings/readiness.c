@@ -42,7 +42,10 @@ static void add_link(struct domain *d)
         add(d, "released", !json_is_true(json_object_get(link, "quarantined")),
             fact_since(d->parts, "link", "quarantined"),
             "this identity was seen on two machines, so the relay gives it no sign-in until an administrator decides");
-        add(d, "announced", !fact_text(link, "statement_refused")[0], fact_since(d->parts, "link", "statement_refused"),
+        const long long refused_since = fact_since(d->parts, "link", "statement_refused");
+        /* one that was never refused is announced since there is a link */
+        add(d, "announced", !fact_text(link, "statement_refused")[0],
+            refused_since ? refused_since : fact_number(link, "since", 0),
             "the relay does not take this connector's key statement, so no service can seal to it");
 }
 

@@ -130,7 +130,7 @@ class Nodes(NodesTest):
             wait_for('both links in the status', lambda c=c: self.links(c) == {'a': 'up', 'b': 'up'})
             wait_for('readiness, each condition met', lambda c=c: [d['ready'] for d in self.readiness(c)] == [True])
             self.assertEqual([x['what'] for x in self.readiness(c)[0]['conditions'] if x['since'] > 0],
-                             ['link', 'released', 'clock', 'keys', 'roster', 'dc'])
+                             ['link', 'released', 'announced', 'clock', 'keys', 'roster', 'dc'])
 
     def test_2_a_node_is_killed_and_comes_back(self):
         a, b = self.nodes
