@@ -9,8 +9,8 @@ only pass it on. Sealing and checking are measured in a loop, and once more one 
 asked now and then: its code and data are in no cache then.
 
 What the figure holds, by perf on 2026-11-30 (2.1 to 2.4 V on a machine with eight others at work, 2.6 to 3.0 V before the last mends, by turns): doors
-0.5 V and link 0.8 V, half of each in the kernel, which wakes six times for a sign-in; of the sealer 0.3 V for its channels, and the rest because the
-same sealing and checking take a fifth longer between other work than in a loop. No function of the gateway's own has as much as 2 % of a process.
+0.5 V and link 0.8 V, half of each in the kernel, which wakes six times for a sign-in; of the sealer 0.3 V for its channels, 0.3 V for what it does
+around them, and the rest because the same sealing and checking take an eighth longer between other work than in a loop. No function of the gateway's own has as much as 2 % of a process.
 """
 import json
 import os
