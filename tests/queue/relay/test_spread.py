@@ -20,6 +20,7 @@ class Spread(unittest.TestCase):
         self.relay = Relay()
         self.addCleanup(self.relay.close)
         self.connectors, self.asked, self.ended = [], {}, threading.Event()
+        self.dropped = []  # connectors whose links were, each time
 
     def turn(self, c):
         try:
@@ -36,6 +37,7 @@ class Spread(unittest.TestCase):
             try:
                 self.turn(c)
             except (OSError, EOFError):  # on a busy machine it was silent for too long, and its link was dropped
+                self.dropped.append(c.id)
                 c.hang_up()
                 c.go()
 
@@ -65,8 +67,8 @@ class Spread(unittest.TestCase):
                     steady.stdin.write('amy@corp.example\tpassword\n')
                     steady.stdin.flush()
                     said = steady.stdout.readline().split('\t')
-                    lost += said[0] == 'connector-lost'  # a thread of this test that a busy machine kept from its turn: few, and all else is answered
-                    self.assertTrue(said[0] == 'bad-verdict' or (said[0] == 'connector-lost' and lost <= 3), said)
+                    lost += said[0] == 'connector-lost'
+                    self.assertIn(said[0], ('bad-verdict', 'connector-lost'), said)
                     if len(self.asked) == MANY:
                         break
             finally:
@@ -78,6 +80,8 @@ class Spread(unittest.TestCase):
             c.hang_up()
         print(f'  {len(self.asked)} of {MANY} connectors were asked by {n} sign-ins: {json.dumps(sorted(self.asked.values()))}')
         self.assertEqual(len(self.asked), MANY)
+        # a thread of this test that a busy machine kept from its turn for too long; it has one sign-in at a time
+        self.assertLessEqual(lost, len(self.dropped))
 
 
 if __name__ == '__main__':
