@@ -1,7 +1,7 @@
 """A bad network between the relay and whoever speaks to it: every twentieth packet is lost, each way, at once and on a way of 200 ms there and
 back; and 20 sign-ins a second go on.
 
-usage: test_lossy.py BUILD STEADY     It wants a network of its own (unshare --net).
+usage: test_lossy.py BUILD STEADY [COUNT]     sign-ins at each place. It wants a network of its own (unshare --net).
 """
 import os
 import sys
@@ -13,7 +13,7 @@ from e2e import SiteTest, wait_for
 from steady import Driver
 
 PERCENT = 5
-COUNT = 400
+COUNT = int(sys.argv[3]) if len(sys.argv) > 3 else 400
 
 
 class Lossy(SiteTest):
