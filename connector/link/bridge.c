@@ -122,23 +122,23 @@ static json_int_t count_hands(const struct bridge *b, const struct node *of, boo
 }
 
 /* Whether a node (NULL: each that has answered) takes this connector's key statement: without it no service can seal to
- * this connector. Why it takes none is put into the part; nothing, where it does. */
+ * this connector. Why it takes none is put into the part; "", where it does, since the ledger notes since when. */
 static void put_refused(const struct bridge *b, const struct node *of, json_t *part)
 {
         const struct report_refusal *refused = NULL;
         const struct line *line;
+        bool taken = false;
 
         TAILQ_FOREACH (line, &b->lines, entry) {
                 if ((of && line->node != of) || !link_view(line->link).heard)
                         continue;
                 refused = link_view(line->link).refused;
-                if (!refused)
-                        return;
+                taken = taken || !refused;
         }
-        if (!refused)
-                return;
-        (void)json_object_set_new(part, "statement_refused", json_string(refused->why));
-        (void)json_object_set_new(part, "statement_detail", json_string(refused->detail));
+        refused = taken ? NULL : refused;
+        (void)json_object_set_new(part, "statement_refused", json_string(refused ? refused->why : ""));
+        if (refused)
+                (void)json_object_set_new(part, "statement_detail", json_string(refused->detail));
 }
 
 static json_t *nodes_json(const struct bridge *b)
