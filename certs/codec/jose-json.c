@@ -100,33 +100,21 @@ int jose_json_str(const json_t *object, const char *what, const char *name, size
         return 0;
 }
 
-int jose_json_int(const json_t *object, const char *what, const char *name, int64_t min, int64_t max,
-                  int64_t *ret_value, struct error *err)
-{
-        const json_t *member = json_object_get(object, name);
-        const int64_t value = json_integer_value(member);
-
-        if (!member)
-                return error_fail(err, -EBADMSG, "%s: member \"%s\" is missing", what, name);
-        if (!json_is_integer(member))
-                return error_fail(err, -EBADMSG, "%s: member \"%s\" is not an integer", what, name);
-        if (value < min || value > max)
-                return error_fail(err, -EBADMSG, "%s: member \"%s\" is out of range", what, name);
-        *ret_value = value;
-        return 0;
-}
-
 int jose_json_version(const json_t *file, const char *path, int64_t newest, struct error *err)
 {
-        int64_t version = 1;
-        int r = json_object_get(file, "v") ? jose_json_int(file, path, "v", 1, JOSE_INT_MAX, &version, err) : 0;
+        const json_t *member = json_object_get(file, "v");
+        const int64_t version = member ? json_integer_value(member) : 1;
 
-        if (r == 0 && version > newest)
-                r = error_fail(
+        if (member && !json_is_integer(member))
+                return error_fail(err, -EBADMSG, "%s: member \"v\" is not an integer", path);
+        if (version < 1 || version > JOSE_INT_MAX)
+                return error_fail(err, -EBADMSG, "%s: member \"v\" is out of range", path);
+        if (version > newest)
+                return error_fail(
                         err, -EPROTO,
                         "%s: is of version %lld, and this program knows up to %lld: a newer one wrote it; use that",
                         path, (long long)version, (long long)newest);
-        return r;
+        return 0;
 }
 
 int jose_json_kid(const json_t *object, const char *what, const char *name, char ret_kid[KID_LEN + 1],

@@ -34,9 +34,6 @@ int jose_json_text(const json_t *value, struct buffer *out);
 /* A string of min..max bytes; borrowed from the object. */
 int jose_json_str(const json_t *object, const char *what, const char *name, size_t min, size_t max, const char **ret_s,
                   struct error *err);
-/* An integer (not 1.0) in [min, max]. */
-int jose_json_int(const json_t *object, const char *what, const char *name, int64_t min, int64_t max,
-                  int64_t *ret_value, struct error *err);
 /* The version "v" of a state file is 1 (or absent: as 1) to newest. -EPROTO: a newer program wrote it, which alone may
  * write it again. */
 int jose_json_version(const json_t *file, const char *path, int64_t newest, struct error *err);

@@ -237,23 +237,15 @@ static size_t count(const struct ldap_pool *pool)
         return pool->n_opening + pool->n_idle + pool->n_busy;
 }
 
-/* Within the limits; who goes first does not wait for those who were served before. */
-static bool may_open(const struct ldap_pool *pool)
-{
-        const struct ldap_waiter *waiter = TAILQ_FIRST(&pool->waiters);
-
-        if (pool->n_opening >= pool->n_waiters || pool->n_opening >= LDAP_CONNECTING_MAX)
-                return false;
-        return count(pool) < pool->max + (waiter->first && pool->n_opening == 0);
-}
-
-/* Opens as many connections as there are waiters without one. */
+/* Opens as many connections as there are waiters without one, within the limits; who goes first does not wait for those
+ * who were served before. */
 static void open_more(struct ldap_pool *pool)
 {
         struct ldap_conn_events events = {.on_open = on_conn_open, .on_down = on_conn_down, .arg = pool};
         struct ldap_conn *conn;
 
-        while (may_open(pool)) {
+        while (pool->n_opening < pool->n_waiters && pool->n_opening < LDAP_CONNECTING_MAX &&
+               count(pool) < pool->max + (TAILQ_FIRST(&pool->waiters)->first && pool->n_opening == 0)) {
                 if (ldap_conn_new(&conn, pool->pools->loop, pool->domain->tls, &pool->target, &events) < 0)
                         return; /* the waiters have their deadlines */
                 TAILQ_INSERT_TAIL(&pool->opening, ldap_conn_link(conn), entry);

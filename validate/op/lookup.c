@@ -43,21 +43,6 @@ static void missed(struct validate_op *op, const struct method_found *found)
         op_lookup_start(op);
 }
 
-/* From now on the sign-in is the account's. */
-static void found_account(struct validate_op *op, const struct method_found *found)
-{
-        leave_dc(op);
-        if (name_set_sam(&op->name, op->domain, found->sam) < 0) {
-                fail(op, REASON_LOOKUP_FAILED, "search for the account: its sAMAccountName cannot be used");
-                return;
-        }
-        snprintf(op->lookup.sid, sizeof op->lookup.sid, "%s", found->sid);
-        snprintf(op->lookup.sam, sizeof op->lookup.sam, "%s", found->sam);
-        op->lookup.kind = found->kind;
-        op->out.context[0] = '\0';
-        op_looked_up(op, REASON_OK);
-}
-
 static void lookup_found(struct validate_op *op, const struct method_found *found)
 {
         enum reason reason = found->reason;
@@ -67,7 +52,17 @@ static void lookup_found(struct validate_op *op, const struct method_found *foun
                          : reason == REASON_ALIAS_AMBIGUOUS ? REASON_NAME_AMBIGUOUS
                                                             : reason;
         if (found->reason == REASON_OK) {
-                found_account(op, found);
+                leave_dc(op);
+                if (name_set_sam(&op->name, op->domain, found->sam) < 0) {
+                        fail(op, REASON_LOOKUP_FAILED, "search for the account: its sAMAccountName cannot be used");
+                        return;
+                }
+                /* from now on the sign-in is the account's */
+                snprintf(op->lookup.sid, sizeof op->lookup.sid, "%s", found->sid);
+                snprintf(op->lookup.sam, sizeof op->lookup.sam, "%s", found->sam);
+                op->lookup.kind = found->kind;
+                op->out.context[0] = '\0';
+                op_looked_up(op, REASON_OK);
         } else if (found->reason == REASON_ALIAS_UNKNOWN || found->reason == REASON_ALIAS_AMBIGUOUS ||
                    found->reason == REASON_LOOKUP_FAILED) {
                 snprintf(op->out.dc, sizeof op->out.dc, "%s", dc_host(op->lookup.dc));

@@ -364,23 +364,6 @@ static void failed(struct entry *e, uint64_t now)
         e->last = now;
 }
 
-static void take_in(const struct guard *guard, struct entry *e, const struct guard_place *place,
-                    const struct outcome *outcome, uint64_t now)
-{
-        bool same = memcmp(e->key, place->key, GUARD_KEY_LEN) == 0;
-        uint16_t since = same ? (uint16_t)(e->failed - place->failed) : UINT16_MAX; /* it began */
-        const struct reason_info *info = reason_info(outcome->reason);
-
-        if (info->class == VERDICT_CLASS_CREDENTIALS) {
-                failed(e, now);
-                if (outcome->reason == REASON_WRONG_PASSWORD)
-                        remember(guard, e, place->password, now);
-        } else if (info->verdict == VERDICT_ACCEPTED || outcome->password_proved) {
-                e->failures = e->failures < since ? e->failures : since;
-                wipe(e->wrong, sizeof e->wrong);
-        }
-}
-
 /* Where a failure is counted: a sign-in beside it may have shown meanwhile which account the name means. */
 static struct entry *entry_now(struct guard *guard, const uint8_t name[GUARD_KEY_LEN], const uint8_t key[GUARD_KEY_LEN],
                                uint64_t now)
@@ -402,13 +385,22 @@ static void give_back(const struct guard *guard, const uint8_t key[GUARD_KEY_LEN
 static void count(const struct guard *guard, struct entry *e, const struct guard_ticket *ticket,
                   const struct guard_place *place, const struct outcome *outcome, uint64_t now)
 {
+        const struct reason_info *info = outcome ? reason_info(outcome->reason) : NULL;
+        uint16_t since = UINT16_MAX; /* failures since it began; not known where another entry was its own then */
+
         if (!e)
                 return;
-        if (outcome)
-                take_in(guard, e, place, outcome, now);
-        else if (ticket->sent)
+        if (memcmp(e->key, place->key, GUARD_KEY_LEN) == 0)
+                since = (uint16_t)(e->failed - place->failed);
+        if (info ? info->class == VERDICT_CLASS_CREDENTIALS : ticket->sent) {
                 failed(e, now);
-        if (ticket->twice && (!outcome || reason_info(outcome->reason)->class == VERDICT_CLASS_CREDENTIALS))
+                if (outcome && outcome->reason == REASON_WRONG_PASSWORD)
+                        remember(guard, e, place->password, now);
+        } else if (outcome && (info->verdict == VERDICT_ACCEPTED || outcome->password_proved)) {
+                e->failures = e->failures < since ? e->failures : since;
+                wipe(e->wrong, sizeof e->wrong);
+        }
+        if (ticket->twice && (!info || info->class == VERDICT_CLASS_CREDENTIALS))
                 failed(e, now);
 }
 
