@@ -176,15 +176,6 @@ static void add_warning(void *arg, const char *line)
         relay_faults_add(arg, "nats_weak", "%s", line);
 }
 
-/* A cluster that is not there now is no mistake of the configuration, for which a reload would fail. */
-static void check_cluster(struct relay_faults *faults, const struct relay_config *config)
-{
-        struct error err = {""};
-        const int r = cluster_check(config, add_warning, faults, &err);
-
-        add_error(faults, r == -EHOSTUNREACH || r == -ENOTCONN ? "nats_unreachable" : "nats_unusable", r, &err);
-}
-
 void relay_check(const struct relay_config *config, struct relay_faults *faults)
 {
         const int64_t now = (int64_t)time(NULL);
@@ -209,5 +200,7 @@ void relay_check(const struct relay_config *config, struct relay_faults *faults)
                         [EVENTS_WAY_FILE] = config->events_file, [EVENTS_WAY_TRACES] = config->traces_file},
                 add_records_fault, add_records_fault, faults);
         check_transport_ca(faults, config, now);
-        check_cluster(faults, config);
+        r = cluster_check(config, add_warning, faults, &err);
+        /* a cluster that is not there now is no mistake of the configuration, for which a reload would fail */
+        add_error(faults, r == -EHOSTUNREACH || r == -ENOTCONN ? "nats_unreachable" : "nats_unusable", r, &err);
 }

@@ -272,12 +272,6 @@ static int secret_list(const struct relay_cli *cli, struct store *store, const c
         return r < 0 ? relay_cli_store_failed(store, r) : 0;
 }
 
-/* Whether it is the beginning of an id, and no secret. */
-static bool secret_id_like(const char *word)
-{
-        return strlen(word) <= SECRET_ID_LEN && strspn(word, "0123456789abcdef") == strlen(word);
-}
-
 /* The one secret that the beginning of an id means; NULL after complaining. */
 static const struct store_secret *find_secret(const struct store_secret *secrets, size_t n, const char *word)
 {
@@ -466,8 +460,11 @@ static bool is_act(int argc, char **argv, struct relay_cli_act *ret_act)
                                                   .about = acts[i].about ? argv[acts[i].about] : NULL,
                                                   .uid = getuid()};
                 (void)snprintf(ret_act->act, sizeof(ret_act->act), "%s", acts[i].act ? acts[i].act : "");
-                if (strcmp(ret_act->act, "secret.revoke") == 0 && !secret_id_like(ret_act->about))
-                        ret_act->about = NULL; /* perhaps it is the secret itself, which counts still */
+                /* what is no beginning of an id is perhaps the secret itself, which counts still */
+                if (strcmp(ret_act->act, "secret.revoke") == 0 &&
+                    (strlen(ret_act->about) > SECRET_ID_LEN ||
+                     ret_act->about[strspn(ret_act->about, "0123456789abcdef")]))
+                        ret_act->about = NULL;
                 return acts[i].act;
         }
         return false;

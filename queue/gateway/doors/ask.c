@@ -117,16 +117,6 @@ void doors_ask_free(struct doors *d)
 
 /* ---- limits ---- */
 
-static void source_key(char out[64], const char *ip)
-{
-        uint8_t a[16];
-
-        out[0] = '\0';
-        if (!ip || gateway_address(a, ip) < 0)
-                return;
-        hex_encode_to(out, a, a[10] == 0xff && a[11] == 0xff && !a[0] ? sizeof(a) : SOURCE_PREFIX);
-}
-
 /* In any case, without blanks around it: what a domain controller would take for one name. Raw bytes are no key. */
 static void name_key(char out[LIMITS_KEY_MAX], const char *name, size_t n)
 {
@@ -463,10 +453,13 @@ static struct inquiry *inquiry_new(struct doors *d, const struct door_question *
 static void begin(struct inquiry *i, const struct door_question *q, enum reason fault)
 {
         struct doors *d = i->d;
+        uint8_t a[16];
 
         i->local = fault;
         if (fault == REASON_OK) {
-                source_key(i->source, q->many_users ? NULL : q->client_ip);
+                if (!q->many_users && q->client_ip && gateway_address(a, q->client_ip) == 0)
+                        hex_encode_to(i->source, a,
+                                      a[10] == 0xff && a[11] == 0xff && !a[0] ? sizeof(a) : SOURCE_PREFIX);
                 name_key(i->name, q->user, q->user_len);
                 i->retry_after = charge(i);
                 i->local = i->retry_after ? REASON_THROTTLED : REASON_OK;

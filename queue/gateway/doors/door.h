@@ -100,8 +100,8 @@ const char *doors_warning(const struct doors *doors);
 /*
  * The user's address: the peer's own ("unix" for a UNIX socket's), or, where that one is this host's or in
  * `trusted_proxies`, the last address of `forwarded` (X-Forwarded-For; NULL: none) that is neither. False where there
- * is none: out is "" then.
+ * is none: out is "" then. *ret_is_proxy: the address is this host's or in `trusted_proxies`, so a server's that has
+ * many users.
  */
-bool doors_client_ip(const struct doors *doors, const char *peer, const char *forwarded, char out[64]);
-/* Whether the address is this host's or in `trusted_proxies`, so a server's that has many users. */
-bool doors_is_proxy(const struct doors *doors, const char *address);
+bool doors_client_ip(const struct doors *doors, const char *peer, const char *forwarded, char out[64],
+                     bool *ret_is_proxy);

@@ -49,15 +49,8 @@ static void begin(const struct doors *d, struct events_record *r, const char *ki
                 .wall = loop_wall(d->process.loop), .kind = kind, .sentence = sentence, .level = LOG_LEVEL_INFO};
 }
 
-/* Whether the answer shows that there is an account of the name. Limits stop names that are none just the same, and
- * what some domain controllers say of a wrong password they say of them, too. */
-static bool shows_account(const struct door_answer *a, enum reason reason)
-{
-        return strcmp(a->verdict, "accepted") == 0 || a->password_proved ||
-               (strcmp(a->class, "policy") == 0 && reason != REASON_THROTTLED);
-}
-
-/* Whether it, or an answer before it, shows that. */
+/* Whether the answer, or one before it, shows that there is an account of the name. Limits stop names that are none
+ * just the same, and what some domain controllers say of a wrong password they say of them, too. */
 static bool is_known(const struct door_answer *a, const uint8_t *mac)
 {
         const enum reason reason = reason_from_id(a->reason);
@@ -66,7 +59,8 @@ static bool is_known(const struct door_answer *a, const uint8_t *mac)
         memcpy(&number, mac, sizeof(number));
         number = number ? number : 1; /* 0: none */
         uint64_t *place = &known[number % KNOWN_MAX];
-        if (shows_account(a, reason))
+        if (strcmp(a->verdict, "accepted") == 0 || a->password_proved ||
+            (strcmp(a->class, "policy") == 0 && reason != REASON_THROTTLED))
                 *place = number;
         return *place == number && reason != REASON_UNKNOWN_USER && reason != REASON_ALIAS_UNKNOWN;
 }
@@ -127,10 +121,14 @@ static void put_record(struct doors *d, const struct doors_asked *q, const struc
         events_ways_put(d->events, &r);
 }
 
-static void put_span(struct doors *d, const struct doors_asked *q, const struct door_answer *a)
+void doors_events_answer(struct doors *d, const struct doors_asked *q, const struct door_answer *a)
 {
         struct spans_span span = {.name = "postern gateway", .kind = SPANS_SERVER};
 
+        if (events_ways_want_records(d->events))
+                put_record(d, q, a);
+        if (!q->traced)
+                return;
         memcpy(span.id, q->span, sizeof(span.id));
         memcpy(span.parent, q->context->parent, sizeof(span.parent));
         spans_took(&span, q->ms);
@@ -141,14 +139,6 @@ static void put_span(struct doors *d, const struct doors_asked *q, const struct 
         spans_text(&span, "postern.domain", a->user_domain);
         spans_text(&span, "postern.application", q->app);
         events_ways_spans(d->events, q->context, &span, 1);
-}
-
-void doors_events_answer(struct doors *d, const struct doors_asked *q, const struct door_answer *a)
-{
-        if (events_ways_want_records(d->events))
-                put_record(d, q, a);
-        if (q->traced)
-                put_span(d, q, a);
 }
 
 void doors_events_refused(struct doors *d, const char *door, const char *peer, const char *app, const char *why)

@@ -328,7 +328,9 @@ static void on_forward(void *arg, struct http_req *r)
                 http_fail(r, PROBLEM_BAD_CREDENTIALS, "name and password are needed: Authorization: Basic");
         } else {
                 const size_t user_len = (size_t)(colon - pair);
-                const bool known = doors_client_ip(d, http_peer(r), http_header_last(r, "X-Forwarded-For"), ip);
+                bool is_proxy;
+                const bool known =
+                        doors_client_ip(d, http_peer(r), http_header_last(r, "X-Forwarded-For"), ip, &is_proxy);
                 const struct door_question q = {.app = app,
                                                 .user = pair,
                                                 .user_len = user_len,
@@ -336,7 +338,7 @@ static void on_forward(void *arg, struct http_req *r)
                                                 .password_len = n - user_len - 1,
                                                 .client_ip = known ? ip : NULL,
                                                 /* a RADIUS server's, which knows no address of its users */
-                                                .many_users = known && doors_is_proxy(d, ip),
+                                                .many_users = is_proxy,
                                                 .client_agent = http_header(r, "User-Agent"),
                                                 .traceparent = http_header(r, "traceparent"),
                                                 .recall = true};

@@ -343,14 +343,6 @@ static void begin_tls(struct peer *p)
         p->signed_in = p->served = false;
 }
 
-static bool has_gone(const struct peer *p)
-{
-        char one;
-        const ssize_t n = recv(p->fd, &one, 1, MSG_PEEK | MSG_DONTWAIT);
-
-        return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
-}
-
 static void set_wait(struct peer *p)
 {
         const enum wait wait = p->asking                       ? WAIT_VERDICT
@@ -397,11 +389,15 @@ static void turn(struct peer *p)
 static void serve(void *arg, int fd, int events)
 {
         struct peer *p = arg;
+        char one;
 
-        (void)fd;
         p->more = p->more || (events & (LOOP_READ | LOOP_HANGUP));
-        if (p->asking && events && ((events & LOOP_HANGUP) || has_gone(p)))
-                p->dead = true;
+        if (p->asking && events) { /* a client that has gone waits for no verdict */
+                const ssize_t n = recv(fd, &one, 1, MSG_PEEK | MSG_DONTWAIT);
+
+                if ((events & LOOP_HANGUP) || n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+                        p->dead = true;
+        }
         turn(p);
 }
 

@@ -44,19 +44,18 @@ bool doors_ready(const struct doors *d, const char **ret_why)
         return d->good && d->sealer && !d->process.draining;
 }
 
+bool doors_client_ip(const struct doors *d, const char *peer, const char *forwarded, char out[64], bool *ret_is_proxy)
+{
+        const struct gateway_config *c = d->config;
+        const bool known = doors_read_client(c->proxies, c->n_proxies, peer, forwarded, out);
+
+        *ret_is_proxy = known && doors_read_proxy(c->proxies, c->n_proxies, out);
+        return known;
+}
+
 const char *doors_warning(const struct doors *d)
 {
         return d->warning;
-}
-
-bool doors_client_ip(const struct doors *d, const char *peer, const char *forwarded, char out[64])
-{
-        return doors_read_client(d->config->proxies, d->config->n_proxies, peer, forwarded, out);
-}
-
-bool doors_is_proxy(const struct doors *d, const char *address)
-{
-        return doors_read_proxy(d->config->proxies, d->config->n_proxies, address);
 }
 
 /* ---- the sealer ---- */

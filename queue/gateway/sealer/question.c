@@ -232,16 +232,6 @@ static struct question *question_of(struct seal_process *s, const char *id)
         return table_object(table_find(&s->asked, id, NULL), struct question, node);
 }
 
-/* The request's id is the question's, or that of its second attempt. */
-static struct question *posted_as(struct seal_process *s, const char *id)
-{
-        char first[ID_MAX + 1];
-
-        wire_text_cut(first, sizeof(first), id, id_first(id));
-        struct question *q = question_of(s, first);
-        return q && q->posted && strcmp(q->posted_id, id) == 0 ? q : NULL;
-}
-
 /* Whether the relay has several nodes: the link sets aside the one that answered that nobody started. */
 static bool has_another_node(const struct seal_process *s)
 {
@@ -253,13 +243,18 @@ static bool has_another_node(const struct seal_process *s)
 
 void questions_reply(struct seal_process *s, const struct msg_in *m)
 {
-        char id[ID_MAX + 1], type[128], why[256];
+        char id[ID_MAX + 1], first[ID_MAX + 1], type[128], why[256];
         struct exchange_answer a = {.status = (long)(msg_get_u64(m, TAG_STATUS, 0) & 0xffff),
                                     .code = -(int)(msg_get_u64(m, TAG_CODE, EIO) & 0xffff),
                                     .elsewhere = has_another_node(s)};
-        struct question *q = msg_get_str(m, TAG_ID, id, sizeof(id)) == 0 ? posted_as(s, id) : NULL;
+        struct question *q;
 
-        if (!q)
+        if (msg_get_str(m, TAG_ID, id, sizeof(id)) != 0)
+                return;
+        /* the request's id is the question's, or that of its second attempt */
+        wire_text_cut(first, sizeof(first), id, id_first(id));
+        q = question_of(s, first);
+        if (!q || !q->posted || strcmp(q->posted_id, id) != 0)
                 return;
         a.body = (const char *)msg_get_bytes(m, TAG_BODY, &a.n);
         a.body = a.body ? a.body : "";
