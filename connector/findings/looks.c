@@ -64,14 +64,14 @@ static void add_hop(json_t *list, const json_t *slow, const char *hop)
         char text[TEXT_MAX], then[80] = "";
 
         if (has_before)
-                (void)snprintf(then, sizeof(then), " (the day before: %lld ms)", number(before, hop, "p95"));
+                (void)snprintf(then, sizeof(then), " (the day before: %lld ms)",
+                               strcmp(hop, "dc") == 0 && dc ? number(dc, "before", "p95") : number(before, hop, "p95"));
         if (strcmp(hop, "dc") == 0 && dc)
-                (void)snprintf(text, sizeof(text),
-                               "The domain controllers took it: %.256s (%s) answered 95 of 100 within %lld ms, the day "
-                               "before within %lld ms. postern check --dc asks it; look at its load and the network "
-                               "between",
-                               fact_text(dc, "dc"), fact_text(dc, "method"), number(dc, "now", "p95"),
-                               number(dc, "before", "p95"));
+                (void)snprintf(
+                        text, sizeof(text),
+                        "The domain controllers took it: %.256s (%s) answered 95 of 100 within %lld ms%s. postern "
+                        "check --dc asks it; look at its load and the network between",
+                        fact_text(dc, "dc"), fact_text(dc, "method"), number(dc, "now", "p95"), then);
         else if (strcmp(hop, "opened") == 0)
                 (void)snprintf(
                         text, sizeof(text),

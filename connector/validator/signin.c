@@ -24,6 +24,7 @@
 #include "connector/validator/record.h"
 #include "connector/validator/shares.h"
 #include "connector/validator/verdict.h"
+#include "validate/types/detail.h"
 
 #define LAPSE_MS 30000 /* a verdict that nobody confirmed is dropped this long after its deadline */
 #define AGAIN_MS 100   /* until a verdict that the link's channel could not take is offered again */
@@ -400,6 +401,10 @@ static void start_validation(struct signin *x)
                 secret_free(request.password);
                 secret_free(request.new_password);
                 o = (struct outcome){.reason = REASON_UNKNOWN_DOMAIN, .counted = COUNTED_NO};
+                const char *meant = validate_domain_meant(x->s->c.validate, claims->username, claims->username_len);
+                if (meant)
+                        (void)snprintf(o.context, sizeof(o.context), "%s %.200s", detail_phrase(DETAIL_DOMAIN_MISTYPED),
+                                       meant);
                 finish(x, &o);
         } else if (validate_start(&x->op, x->s->c.validate, &request, on_validated, x) < 0) {
                 o = (struct outcome){.reason = REASON_OVERLOADED, .counted = COUNTED_NO};

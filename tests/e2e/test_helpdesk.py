@@ -190,7 +190,8 @@ class Helpdesk(SiteTest):
         self.explained(section, 'the account must use a smart card, by LDAP', NORTH, *self.account('SMARTCARD')[:2], 'wrong_password smartcard_only')
         self.explained(section, 'it is one that the account had before, by Kerberos', SOUTH, LAB['LAB_PREVIOUS_UPN'], LAB['LAB_PREVIOUS_PREVIOUS_PASSWORD'],
                        'wrong_password', 'wrong_password password_previous')  # one of 4.22 does not count it, as Windows does not
-        self.explained(section, 'the domain of the name is none of ours', NORTH, 'good1@corp.exmaple', WRONG, 'unknown_domain')
+        self.explained(section, 'the domain of the name is none of ours', NORTH, 'good1@elsewhere.test', WRONG, 'unknown_domain')
+        self.explained(section, 'the domain of the name has a typing mistake', NORTH, 'good1@corp.exmaple', WRONG, 'unknown_domain domain_mistyped')
         self.explained(section, 'it is empty', NORTH, good, '', 'empty_password')
 
     def test_3_accounts(self):

@@ -198,6 +198,14 @@ int validate_route(const struct validate *v, const char *name, size_t n)
         return reason == REASON_UNKNOWN_DOMAIN ? -ENOENT : -EINVAL;
 }
 
+const char *validate_domain_meant(const struct validate *v, const char *name, size_t n)
+{
+        struct name parsed;
+
+        return name_parse(&parsed, v->config, name, n) == REASON_UNKNOWN_DOMAIN ? name_domain_meant(&parsed, v->config)
+                                                                                : NULL;
+}
+
 void validate_each_sid(const struct validate *v, validate_sid_fn *fn, void *arg)
 {
         struct validate_sid sid;

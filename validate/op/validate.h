@@ -77,6 +77,8 @@ size_t validate_left_out(const struct validate *v, size_t i);
 /* The index of the domain that name routes to; -ENOENT: none of ours; -EINVAL: it has no form that could name
  * one. */
 int validate_route(const struct validate *v, const char *name, size_t n);
+/* Of a name that validate_route finds none of ours: the domain that may have been meant; NULL: nothing is like it. */
+const char *validate_domain_meant(const struct validate *v, const char *name, size_t n);
 void validate_each_sid(const struct validate *v, validate_sid_fn *fn, void *arg);
 /* The roster's SID of the domain named so, or the one that an earlier run learnt (SID_LEARNT; "": it is to be learnt
  * again). Without effect for a domain that is not configured. */

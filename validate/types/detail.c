@@ -104,6 +104,10 @@ static const struct row rows[DETAIL_MAX] = {
                 "No name server that the connector asks answers.",
                 "Check the name servers in /etc/resolv.conf (or dns_servers) and the way to them on port 53."},
                 {REASON_DNS}},
+        [DETAIL_DOMAIN_MISTYPED] = {{"domain_mistyped", "the domain that was typed is much like",
+                "The domain part of the name is not one that this connector serves, but much like one that it does: most likely a typing mistake. No domain controller was asked.",
+                "Let the user type the name again; the detail names the domain that was meant."},
+                {REASON_UNKNOWN_DOMAIN}},
 };
 /* clang-format on */
 

@@ -32,6 +32,7 @@ enum detail {
         DETAIL_GUARD_REPEAT,
         DETAIL_DNS_NO_NAME,
         DETAIL_DNS_NO_SERVER,
+        DETAIL_DOMAIN_MISTYPED,
         DETAIL_MAX
 };
 

@@ -19,6 +19,7 @@
 #include "base/core/text.h"
 #include "base/core/typed-name.h"
 
+#define MISTYPED 2 /* letters that are wrong in a domain: two that changed places count as two */
 /* Forbidden in sAMAccountName ([MS-SAMR] 3.1.1.6), and what DNs, SPNs and canonical names are made of. */
 #define USER_FORBIDDEN "\"/\\[]:;|=,+*?<>@"
 /* An explicit UPN may hold a few of them left of the @, but none that DNs or SPNs are made of. */
@@ -96,6 +97,26 @@ static size_t find_default(const struct validate_config *config)
         while (i < config->n_domains && strcasecmp(config->domains[i].name, config->default_domain) != 0)
                 i++;
         return i;
+}
+
+const char *name_domain_meant(const struct name *name, const struct validate_config *config)
+{
+        char typed[sizeof(name->suffix)];
+        struct text_guess guess = TEXT_GUESS(typed);
+        size_t n = 0;
+
+        if (name->form != NAME_UPN)
+                return NULL;
+        for (; name->suffix[n]; n++)
+                typed[n] = (char)(name->suffix[n] >= 'A' && name->suffix[n] <= 'Z' ? name->suffix[n] | 0x20
+                                                                                   : name->suffix[n]);
+        typed[n] = '\0';
+        for (size_t i = 0; i < config->n_domains; i++) {
+                text_guess_consider(&guess, config->domains[i].name);
+                for (size_t k = 0; k < SUFFIXES_MAX && config->domains[i].suffixes[k]; k++)
+                        text_guess_consider(&guess, config->domains[i].suffixes[k]);
+        }
+        return guess.best && guess.distance <= MISTYPED ? guess.best : NULL;
 }
 
 static void copy(char *out, const char *s, size_t n)
@@ -177,7 +198,7 @@ enum reason name_parse(struct name *ret_name, const struct validate_config *conf
                 reason = parse_upn(&name, config, bytes, n, at);
         else
                 reason = parse_bare(&name, config, bytes, n);
-        if (reason == REASON_OK)
+        if (reason == REASON_OK || reason == REASON_UNKNOWN_DOMAIN)
                 *ret_name = name;
         return reason;
 }

@@ -16,12 +16,16 @@ struct name {
 };
 
 /*
- * Takes n bytes as typed. REASON_OK and *ret_name filled, else REASON_BAD_NAME_FORM or REASON_UNKNOWN_DOMAIN. Blanks,
- * invisible characters and a dot around it are cut off, the rest is composed (NFC). Suffixes and NetBIOS names compare
- * without case. Refused: what typed_flaw finds, over USERNAME_MAX bytes, empty parts, more than one backslash, a DN,
- * SID or SPN form, and the characters AD forbids in names where they would change the form.
+ * Takes n bytes as typed. REASON_OK and *ret_name filled, REASON_UNKNOWN_DOMAIN and it is filled, but for the domain,
+ * else REASON_BAD_NAME_FORM. Blanks, invisible characters and a dot around it are cut off, the rest is composed (NFC).
+ * Suffixes and NetBIOS names compare without case. Refused: what typed_flaw finds, over USERNAME_MAX bytes, empty
+ * parts, more than one backslash, a DN, SID or SPN form, and the characters AD forbids in names where they would change
+ * the form.
  */
 enum reason name_parse(struct name *ret_name, const struct validate_config *config, const char *bytes, size_t n);
+/* Of a name like user@domain whose domain is none of ours: the configured domain or suffix that differs from it by two
+ * letters at most, borrowed of config; NULL: there is none. */
+const char *name_domain_meant(const struct name *name, const struct validate_config *config);
 #define NAME_FAULT_MAX 160
 /* For a name that name_parse found of bad form: what is wrong with it, for the helpdesk. Of what was typed it tells
  * only blanks and what cannot be seen, since people type passwords into the name's field. */

@@ -141,7 +141,7 @@ static void test_rows(void **state)
                         fail_msg("\"%s\": %s instead of %s", rows[i].typed, reason_info(reason)->id,
                                  reason_info(rows[i].reason)->id);
                 if (reason != REASON_OK) {
-                        assert_int_equal(name.domain, 77);
+                        assert_int_equal(name.domain, reason == REASON_UNKNOWN_DOMAIN ? config.n_domains : 77);
                         continue;
                 }
                 assert_int_equal(name.domain, rows[i].domain);
@@ -272,12 +272,46 @@ static void test_lengths_and_nul(void **state)
         assert_int_equal(name_parse(&name, &config, "good@corp.example\0", 18), REASON_BAD_NAME_FORM);
 }
 
+/* Two letters at most, and only of what follows the @. */
+static void test_the_domain_that_was_meant(void **state)
+{
+        static const struct {
+                const char *typed, *meant;
+        } cases[] = {
+                {"x@corp.exmaple", "corp.example"},
+                {"x@CORP.EXMAPLE", "corp.example"},
+                {"x@crop.example", "corp.example"},
+                {"x@corp.exampl", "corp.example"},
+                {"x@corp.ocm", "corp.com"},
+                {"x@other.example", NULL},
+                {"x@gmail.com", NULL},
+                {"CRP\\x", NULL},
+        };
+        struct name name;
+
+        (void)state;
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                const char *typed = cases[i].typed;
+
+                assert_int_equal(name_parse(&name, &config, typed, strlen(typed)), REASON_UNKNOWN_DOMAIN);
+                const char *meant = name_domain_meant(&name, &config);
+                if (cases[i].meant)
+                        assert_string_equal(meant, cases[i].meant);
+                else
+                        assert_null(meant);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_rows),         cmocka_unit_test(test_bare_names),
-                cmocka_unit_test(test_flaws),        cmocka_unit_test(test_faults),
-                cmocka_unit_test(test_one_alphabet), cmocka_unit_test(test_lengths_and_nul),
+                cmocka_unit_test(test_rows),
+                cmocka_unit_test(test_bare_names),
+                cmocka_unit_test(test_flaws),
+                cmocka_unit_test(test_faults),
+                cmocka_unit_test(test_one_alphabet),
+                cmocka_unit_test(test_lengths_and_nul),
+                cmocka_unit_test(test_the_domain_that_was_meant),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
