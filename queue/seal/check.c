@@ -75,8 +75,9 @@ static int check_jws(const struct sign_in *s, const struct buffer *plain, int64_
         if (!key)
                 return error_fail(err, -EKEYREJECTED, "verdict: signed by a key that the request was not sealed to");
         r = jws_verify(&jws, key, err);
-        if (r == 0)
-                r = verdict_claims_decode(ret_v, jws.payload.data, jws.payload.len, err);
+        if (r < 0)
+                return r;
+        r = verdict_claims_decode(ret_v, jws.payload.data, jws.payload.len, err);
         if (r == 0)
                 r = check_claims(s, signer->id, ret_v, now, err);
         return r < 0 ? r : check_user(s, ret_v, err);
