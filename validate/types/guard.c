@@ -396,7 +396,7 @@ static void count(const struct guard *guard, struct entry *e, const struct guard
                 failed(e, now);
                 if (outcome && outcome->reason == REASON_WRONG_PASSWORD)
                         remember(guard, e, place->password, now);
-        } else if (outcome && (info->verdict == VERDICT_ACCEPTED || outcome->password_proved)) {
+        } else if (info && (info->verdict == VERDICT_ACCEPTED || outcome->password_proved)) {
                 e->failures = e->failures < since ? e->failures : since;
                 wipe(e->wrong, sizeof e->wrong);
         }
