@@ -653,7 +653,9 @@ class Restored(NatsTest):
             last = self.operator('$JS.API.STREAM.INFO.KV_postern')['state']['last_seq']
             db.execute("UPDATE note SET value=? WHERE name='seen'", (last,))
             db.execute("UPDATE note SET value=0 WHERE name='beat'")
-            db.execute("UPDATE revision SET n=?", (last,))
+            for (key,) in db.execute('SELECT key FROM revision').fetchall():
+                there = self.operator('$JS.API.STREAM.MSG.GET.KV_postern', json.dumps({'last_by_subj': '$KV.postern.' + key}).encode()).get('message')
+                db.execute('UPDATE revision SET n=? WHERE key=?', (there['seq'], key) if there else (0, key))
         self.b.start()
         self.assertIn('another node found that it was put back', self.b.log_text())
         wait_for('it has heard of the revocation', lambda: not self.knows(self.b, self.b.at(c)))
