@@ -69,7 +69,7 @@ const struct reason_info outcome_reasons[REASON_MAX] = {
                 .helpdesk_text = "The account is disabled.",
                 .remedy = "Enable the account if this person should have access." },
         [REASON_LOCKED_OUT] = { .id = "locked_out", POLICY, .user_text = "Your account is locked. Please wait a while or contact your helpdesk.",
-                .helpdesk_text = "The account is locked after too many wrong passwords, so the domain controller did not look at this one. (Over Kerberos it may name no cause: a lockout is the only state of which it names none.)",
+                .helpdesk_text = "The account is locked after too many wrong passwords, so the domain controller did not look at this one. Over Kerberos it may name no cause: a lockout is the only state of which it names none.",
                 .remedy = "Find what keeps sending the old password, then unlock the account or wait for the lockout time." },
         [REASON_ACCOUNT_EXPIRED] = { .id = "account_expired", POLICY, .user_text = "Your account has expired. Please contact your helpdesk.",
                 .helpdesk_text = "The account's expiry date has passed.",
