@@ -213,9 +213,11 @@ static void refuse_reload(struct gateway *g, const char *said)
         const char *why = *said ? said : "the check of the configuration ended without a word";
 
         for (const char *line = said; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+                const size_t n = strcspn(line, "\n"), taken = n < LOG_VALUE_MAX ? n : LOG_VALUE_MAX;
                 char text[LOG_VALUE_MAX + 1];
 
-                (void)snprintf(text, sizeof(text), "%.*s", (int)strcspn(line, "\n"), line);
+                memcpy(text, line, taken);
+                text[taken] = '\0';
                 log_error("config.error", KV_S("at", text));
         }
         log_error("reload.refused", KV_S("why", why), KV_S("kept", "the configuration that runs"));
