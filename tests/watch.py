@@ -7,6 +7,9 @@ The limit is the test's `timeout:` in meson.build, 120 seconds at least; 0 is no
 which N processes want each processor counts as the Nth part of a second. So no other work fails a test, and a test
 that hangs ends minutes after the machine has nothing else to do.
 
+Processes that outlive their test by more than a moment are told and ended, and the test fails: meson would wait for
+ever for one that holds the test's output.
+
 BUILD/meson-logs/cpu.tsv gets a line: the test's name, or the command's, seconds of CPU of all its processes, seconds
 that it took. `run_tests.py costs` adds them up.
 """
@@ -17,9 +20,10 @@ import sys
 import time
 
 AT_LEAST = 120
-END_S, STACK_S = 15, 20
+END_S, STACK_S, OUTLIVE_S = 15, 20, 2
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
-HUNG = 124
+HUNG, LEFT = 124, 1
+PASSES = 0, 77  # a test that passed, and one that skipped itself
 
 
 def declared(build, command):
@@ -44,6 +48,8 @@ def start(command):
     if child:
         return child
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)  # this interpreter ignores them, and exec would pass that on
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
     os.environ['PYTHONFAULTHANDLER'] = '1'
     try:
@@ -118,8 +124,8 @@ class Watch:
     def __init__(self, child):
         self.child, self.status = child, None
 
-    def reap(self, seconds):
-        """Collects who ended, for so long or until the test has; whether it has."""
+    def reap(self, seconds, everybody=False):
+        """Collects who ended, for so long or until the test has, or everybody below it; whether that is so."""
         until = time.monotonic() + seconds
         while True:
             try:
@@ -129,19 +135,35 @@ class Watch:
             if pid == self.child:
                 self.status = status
             left = until - time.monotonic()
-            if not pid and (self.status is not None or left <= 0):
-                return self.status is not None
+            ended = self.status is not None and not everybody
+            if not pid and (ended or left <= 0):
+                return ended
             if not pid:
                 signal.sigtimedwait([signal.SIGCHLD], left)
 
-    def wait(self, limit):
-        """Whether the test ended within so many seconds of a quiet machine."""
+    def wait(self, limit, everybody=False):
+        """Whether the test, or everybody below it, ended within so many seconds of a quiet machine; 0 is no limit."""
         used, last = 0.0, time.monotonic()
-        while not self.reap(1):
+        while not self.reap(1, everybody):
             now = time.monotonic()
             used, last = used + (now - last) * share(), now
             if limit and used > limit:
                 return False
+        return True
+
+    def end_left(self, name):
+        """Says who outlived the test, and ends them; whether there was any."""
+        if self.wait(OUTLIVE_S, everybody=True):
+            return False
+        pids = offspring()
+        print(f'watch.py: {name} ended, but left these processes behind:', file=sys.stderr)
+        for pid in pids:
+            tell(pid)
+        sys.stderr.flush()
+        send(pids, signal.SIGKILL)
+        until = time.monotonic() + END_S
+        while not self.reap(0.1, everybody=True) and time.monotonic() < until:
+            send(offspring(), signal.SIGKILL)
         return True
 
     def end(self):
@@ -151,13 +173,16 @@ class Watch:
             tell(pid)
         sys.stderr.flush()
         for pid in filter(is_test_in_python, pids):
-            resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))
+            try:
+                resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))
+            except (ProcessLookupError, PermissionError):
+                continue  # gone already, or another user's: SIGKILL ends it below
             send([pid], signal.SIGABRT)
         if not self.reap(END_S):
             send([self.child], signal.SIGTERM)
             self.reap(END_S)
         send(offspring(), signal.SIGKILL)
-        self.reap(END_S)
+        self.reap(END_S, everybody=True)
 
 
 def main(argv):
@@ -175,18 +200,19 @@ def main(argv):
     if not ended:
         print(f'watch.py: {name} hangs: no end after {limit} s of a quiet machine ({time.monotonic() - began:.0f} s by the clock)', file=sys.stderr)
         watch.end()
-    watch.reap(0)
-    used = os.times()
+    left = ended and watch.end_left(name)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)  # os.times() counts whole hundredths only
     with open(os.path.join(build, 'meson-logs', 'cpu.tsv'), 'a', encoding='ascii') as f:
-        f.write(f'{name}\t{used.children_user + used.children_system:.2f}\t{time.monotonic() - began:.2f}\n')
+        f.write(f'{name}\t{used.ru_utime + used.ru_stime:.2f}\t{time.monotonic() - began:.2f}\n')
     if not ended:
         return HUNG
     code = os.waitstatus_to_exitcode(watch.status)
     if code < 0:  # as meson tells a signal: of itself
-        signal.signal(-code, signal.SIG_DFL)
+        if -code != signal.SIGKILL:  # the one that nobody can set
+            signal.signal(-code, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         os.kill(os.getpid(), -code)
-    return code
+    return LEFT if left and code in PASSES else code
 
 
 if __name__ == '__main__':

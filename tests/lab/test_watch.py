@@ -47,7 +47,27 @@ class Watching(unittest.TestCase):
         self.assertEqual(self.watch(['/nowhere/program']).returncode, 127)
 
     def test_a_signal_passes(self):
-        self.assertEqual(self.watch(['sh', '-c', 'kill -SEGV $$']).returncode, -signal.SIGSEGV)
+        for number in signal.SIGSEGV, signal.SIGKILL:
+            with self.subTest(number):
+                done = self.watch(['sh', '-c', f'kill -{int(number)} $$'])
+                self.assertEqual((done.returncode, done.stderr), (-number, ''))
+
+    def test_a_test_ignores_no_signal(self):
+        done = self.watch(['grep', 'SigIgn', '/proc/self/status'])
+        self.assertEqual(int(done.stdout.split()[1], 16), 0)
+
+    def test_who_is_left_behind_is_ended_and_fails_the_test(self):
+        for code, seen in (0, 1), (3, 3):
+            with self.subTest(code):
+                done = self.watch(['sh', '-c', f'sleep 4712 & exit {code}'])
+                self.assertEqual(done.returncode, seen)
+                self.assertIn('watch.py: this ended, but left these processes behind:', done.stderr)
+                self.assertRegex(done.stderr, re.compile(r'^--- \d+, .*sleep 4712$', re.M))
+                self.assertEqual(running('^sleep 4712$'), [])
+
+    def test_who_ends_a_moment_after_the_test_is_not_left_behind(self):
+        done = self.watch(['sh', '-c', 'sleep 1 & exit 0'])
+        self.assertEqual((done.returncode, done.stderr), (0, ''))
 
     def test_cpu_time_of_all_processes_is_noted(self):
         burns = 'import time\nwhile time.process_time() < 0.5: pass'
