@@ -60,13 +60,14 @@ static void add_hop(json_t *list, const json_t *slow, const char *hop)
 {
         const json_t *now = json_object_get(slow, "now"), *before = json_object_get(slow, "before"),
                      *dc = worst_dc(json_object_get(slow, "dcs"));
-        const bool has_before = fact_number(before, "n", 0) > 0;
+        const bool of_dc = strcmp(hop, "dc") == 0 && dc;
+        const bool has_before = (of_dc ? number(dc, "before", "n") : fact_number(before, "n", 0)) > 0;
         char text[TEXT_MAX], then[80] = "";
 
         if (has_before)
                 (void)snprintf(then, sizeof(then), " (the day before: %lld ms)",
-                               strcmp(hop, "dc") == 0 && dc ? number(dc, "before", "p95") : number(before, hop, "p95"));
-        if (strcmp(hop, "dc") == 0 && dc)
+                               of_dc ? number(dc, "before", "p95") : number(before, hop, "p95"));
+        if (of_dc)
                 (void)snprintf(
                         text, sizeof(text),
                         "The domain controllers took it: %.256s (%s) answered 95 of 100 within %lld ms%s. postern "

@@ -202,7 +202,7 @@ static const struct frame_tag_rule tags[] = {
         {TAG_SINCE, FIELD_NUMBER, 0, "SINCE", "s since the epoch"},
         {TAG_UNTIL, FIELD_NUMBER, 0, "UNTIL", "s since the epoch"},
         {TAG_LIMIT, FIELD_NUMBER, 0, "LIMIT", "rows"},
-        {TAG_DOMAINS, FIELD_TEXT, 0, "DOMAINS", "lines: whose sign-ins the person may see"},
+        {TAG_DOMAINS, FIELD_TEXT, 0, "DOMAINS", "lines: whose sign-ins the person may see; an empty one: of no domain"},
         {TAG_REFUSED, FIELD_TEXT, 64, "REFUSED", "why there is no answer"},
         {TAG_LAST, FIELD_NUMBER, 0, "LAST", "1: the relay has nobody else for it"},
         {TAG_RELEASE, FIELD_NUMBER, 0, "RELEASE", "1: what the guard counted is forgotten"},

@@ -68,7 +68,7 @@ static char *fitting(json_t *answer)
         }
 }
 
-/* "a\nb\n" as a JSON array; NULL without memory. */
+/* "a\nb\n" as a JSON array; NULL without memory. An empty line stands for records of no domain. */
 static char *domains_json(char *lines)
 {
         json_auto_t *list = json_array();
@@ -79,8 +79,7 @@ static char *domains_json(char *lines)
                         end = line + strlen(line);
                 else
                         *end++ = '\0';
-                if (*line)
-                        (void)json_array_append_new(list, json_string(line));
+                (void)json_array_append_new(list, json_string(line));
         }
         return json_dumps(list, JSON_COMPACT);
 }

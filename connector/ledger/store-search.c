@@ -23,11 +23,12 @@
 #define FILTER                                                                                                         \
         " AND " WITHIN(                                                                                                \
                 "r.") " AND (?6 IS NULL OR r.verdict = ?6 OR (?6 = 'declined' AND r.declined IS NOT NULL)) AND (?6 "   \
-                      "IS NOT NULL OR " AUTHENTIC("r") " OR NOT EXISTS (SELECT 1 FROM records o WHERE o.id = r.id "    \
-                                                       "AND " AUTHENTIC(                                               \
-                                                               "o") ")) AND (?8 IS NULL OR r.realm COLLATE NOCASE IN " \
-                                                                    "(SELECT value FROM json_each(?8))) ORDER BY "     \
-                                                                    "r.wall DESC, r.rowid DESC LIMIT ?7"
+                      "IS NOT NULL OR " AUTHENTIC(                                                                     \
+                              "r") " OR NOT EXISTS (SELECT 1 FROM records o WHERE o.id = r.id "                        \
+                                   "AND " AUTHENTIC(                                                                   \
+                                           "o") ")) AND (?8 IS NULL OR ifnull(r.realm, '') COLLATE NOCASE IN "         \
+                                                "(SELECT value FROM json_each(?8))) ORDER BY "                         \
+                                                "r.wall DESC, r.rowid DESC LIMIT ?7"
 
 /* The newest of one index each; more only where a verdict is still to be picked out. */
 #define NEWEST_OF(column, of)                                                                                          \

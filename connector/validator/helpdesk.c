@@ -205,10 +205,15 @@ static void look_up(struct helpdesk *q, const struct opened *o)
 {
         _cleanup_(buffer_free) struct buffer domains = BUFFER(8192);
         const size_t others = put_domains(q, o->person, &domains);
+        const bool whole = !others && o->claims.op == QUESTION_STATUS; /* as it is: of no domain that went */
         struct pending *p = NULL;
 
         if (others == q->c.n_domains) {
                 refuse(q, o, ANSWER_NO_DOMAIN);
+                return;
+        }
+        if (!others && buffer_printf(&domains, "\n") < 0) { /* and what belongs to no domain */
+                refuse(q, o, ANSWER_UNAVAILABLE);
                 return;
         }
         for (size_t i = 0; i < HELPDESK_PENDING_MAX && !p; i++)
@@ -223,7 +228,7 @@ static void look_up(struct helpdesk *q, const struct opened *o)
         loop_timer_at(p->timer, o->deadline);
         log_info("question.asked", KV_S("person", o->person->name), KV_S("key", o->kid),
                  KV_S("op", question_op_text(o->claims.op)));
-        const int r = to_ledger(q, o, others ? domains.data : NULL, NULL);
+        const int r = to_ledger(q, o, whole ? NULL : domains.data, NULL);
         p->number = q->numbers;
         if (r < 0) {
                 answer(q, p, ANSWER_UNAVAILABLE, NULL);

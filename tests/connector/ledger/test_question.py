@@ -55,6 +55,8 @@ class Question(LedgerCase):
         self.assertEqual(self.ids(self.found('question-00000000001', **ask, TAG_DOMAINS='Corp.Example\n')), [corp])
         self.assertEqual(set(self.ids(self.found('question-00000000002', **ask, TAG_DOMAINS='corp.example\npartner.example\n'))), {corp, other})
         self.assertEqual(set(self.ids(self.found('question-00000000003', **ask))), {corp, other, nobody})
+        # an empty line is what belongs to no domain; of a domain that the connector no longer has nobody sees any
+        self.assertEqual(set(self.ids(self.found('question-00000000008', **ask, TAG_DOMAINS='corp.example\n\n'))), {corp, nobody})
         self.assertEqual(self.ids(self.found('question-00000000004', **ask, TAG_DOMAINS='else.example\n')), [])
         # by the id as well
         by_id = {'TAG_OP': 'explain', 'TAG_WHAT': other}
