@@ -22,9 +22,9 @@ IN_VALGRIND = ' in valgrind'
 VALGRIND, NOT_THERE = 'unit', {'queue-client', 'validate-states_doc', 'validate-links', 'findings-codes', 'vectors-protocol-text'}
 # There with --all, or when they or `valgrind` are asked for. They took two thirds of its time, and repeat for long what shorter
 # tests have it look at as well: state machines by dice and by the fake clock, TLS streams, databases. The sanitizers see each of them.
-DEEP = {'validate-operation-random', 'validate-silence', 'validate-throttle', 'queue-link_work', 'queue-link_stream', 'queue-link_renewal',
-        'link-lines', 'link-bridge', 'link-renewal', 'validator-signin', 'relay-store_copy', 'relay-nodes_bounds', 'relay-dispatch_random',
-        'connector-cli', 'connector-journal', 'connector-state', 'vectors-made-again'}
+DEEP = {'validate-operation-random', 'validate-silence', 'validate-throttle', 'queue-link_work', 'queue-link_stream',
+        'link-lines', 'relay-store_copy', 'relay-nodes_bounds', 'relay-dispatch_random',
+        'connector-cli', 'connector-state', 'vectors-made-again'}
 # Tests of this suite run when they, or --all, are asked for. X-all is X with more in it, and stands for X then.
 LONG, MORE = 'long', '-all'
 # Tests of this suite need more packages (packages.sh --consumers), and run when they are asked for by name alone.
