@@ -18,7 +18,7 @@
 #define TAKE_MS 50
 #define BEAT_MS 1000
 #define JOIN_AGAIN_MS 5000
-#define FIRST_WAIT_MS 30000 /* of a node that has no copy: servers that start with it take some time */
+#define FIRST_WAIT_MS 50000 /* of a node without a copy: servers tell each other each 30 s what room they have */
 #define START_WAIT_MS 3000
 #define COMMAND_WAIT_MS 8000 /* for a new leader */
 #define SETTLE_MS 3000

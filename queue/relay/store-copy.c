@@ -367,6 +367,10 @@ int store_take(struct store *store, unsigned wait_ms)
                 t.r = set_note(store, NOTE_BEAT, (int64_t)t.beat);
         if (t.begun)
                 t.r = db_end(store->db, t.r);
+        if (t.begun && t.r >= 0) {
+                store->taken = t.last;
+                store->passed |= t.passed;
+        }
         return t.r < 0 ? t.r : n;
 }
 
@@ -494,10 +498,11 @@ static int read_notes(struct store *store, struct notes *ret_notes)
 }
 
 /*
- * Whether the copy is of this bucket. One that was put back from an older copy may have grown past what this node saw
- * by now, but it has none of the beats that only this node stores: an older one is there, or none; and whoever was
- * there when it was put back has changed its epoch. facts are from before this connection stored one, and notes from
- * before those: a command and the running relay have one database, and the other goes on taking.
+ * Whether the copy is of this bucket: 0, or 1, all is to be read. One that was put back from an older copy may have
+ * grown past what this node saw by now, but it has none of the beats that only this node stores: an older one is there,
+ * or none; and whoever was there when it was put back has changed its epoch. facts are from before this connection
+ * stored one, and notes from before those: a command and the running relay have one database, and the other goes on
+ * taking.
  */
 static int compare(struct store *store, const struct notes *had, const struct bucket_facts *facts)
 {
@@ -516,16 +521,7 @@ static int compare(struct store *store, const struct notes *had, const struct bu
         r = begin_anew(store, facts, had->created != 0, older || !facts->epoch);
         if (r == 0)
                 bucket_rewound_known(store->bucket);
-        return r;
-}
-
-/* What was passed over is looked at again by every start: this program may be one that can read it. */
-static int look_again(struct store *store)
-{
-        const int64_t passed = note(store, NOTE_PASSED);
-        const int r = passed > 0 ? set_note(store, NOTE_SEEN, 0) : (int)passed;
-
-        return r < 0 ? r : set_note(store, NOTE_PASSED, 0);
+        return r < 0 ? r : 1;
 }
 
 /* -EPIPE: it became another one meanwhile. */
@@ -542,13 +538,21 @@ static int catch_up(struct store *store, unsigned replicas, unsigned wait_ms, un
                 return r;
         (void)bucket_settle(store->bucket, settle_ms); /* what comes before its tenant asks for that */
         r = compare(store, &had, &facts);
-        if (r == 0)
-                r = look_again(store);
-        if (r == 0 && bucket_watch(store->bucket, (uint64_t)note(store, NOTE_SEEN)) < 0)
+        /* what was passed over is looked at again by every start: this program may be one that can read it */
+        const int64_t passed = note(store, NOTE_PASSED), seen = r == 1 || passed == 1 ? 0 : note(store, NOTE_SEEN);
+        if (r >= 0 && (passed < 0 || seen < 0))
+                r = -EIO;
+        if (r >= 0 && bucket_watch(store->bucket, (uint64_t)seen) < 0)
                 return error_fail(err, -EHOSTUNREACH, "%s", bucket_why(store->bucket));
-        while (r >= 0 && (uint64_t)note(store, NOTE_SEEN) < facts.last)
+        /* by what this process took: a command and the running relay share the database, and its note of what was seen
+         */
+        store->taken = (uint64_t)seen;
+        store->passed = false;
+        while (r >= 0 && store->taken < facts.last)
                 if ((r = store_take(store, COMING_MS)) == 0)
                         return error_fail(err, -EHOSTUNREACH, "the NATS servers do not send what is stored");
+        if (r >= 0 && passed == 1 && !store->passed)
+                r = set_note(store, NOTE_PASSED, 0);
         /* not tokens that were not used, by what this node knows: another may know better, until it has said so */
         if (r >= 0 && note(store, NOTE_OWED) == 1)
                 r = push(store, true);

@@ -140,6 +140,8 @@ struct store {
         const char *detached;  /* not NULL: there is a bucket, which cannot be had, for this reason */
         bool unreachable;      /* the last failure was the bucket's */
         bool later;            /* it was a document of a later version of the relay, which must not be written over */
+        uint64_t taken;        /* the last revision that this process took from its watch */
+        bool passed;           /* it passed something over since it began to catch up */
 };
 
 /* ---- entities: what has a key in the bucket (store-doc.c, store-copy.c) ---- */

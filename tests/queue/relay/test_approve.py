@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -69,13 +70,14 @@ class Approve(unittest.TestCase):
             f.write(self.relay.cli('token', 'contoso', 'late'))
         bad = base64.b64encode(b'late:' + b'A' * 43).decode()
         store = int(subprocess.run(['pgrep', '-P', str(self.relay.process.pid)], stdout=subprocess.PIPE, text=True, check=True).stdout)
-        crowd = [self.relay.connect() for _ in range(4)]  # as many as are served at once
+        crowd = [self.relay.connect() for _ in range(5)]  # one more than are served at once
         os.kill(store, signal.SIGSTOP)
         try:
             for s in crowd:
                 self.addCleanup(s.close)
                 s.sendall(f'POST /.well-known/est/contoso/simpleenroll HTTP/1.1\r\nHost: relay\r\nAuthorization: Basic {bad}\r\n'
                           'Content-Type: application/pkcs10\r\nContent-Length: 4\r\n\r\nAAAA'.encode())
+            self.assertTrue(select.select(crowd, [], [], 60)[0], 'nobody is put off')  # so the others are being served
             late = subprocess.Popen([POSTERN, 'enroll', '--relay', f'https://127.0.0.1:{self.relay.port}', '--tenant', 'contoso', '--token-file', token,
                                      '--name', 'late', '--ca-file', self.relay.path('server.pem'), '--state-dir', self.relay.path('late')],
                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
