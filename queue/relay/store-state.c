@@ -208,7 +208,7 @@ int store_sign_ins_find(struct store *store, const char *tenant, const char *beg
         return r < 0 ? r : n;
 }
 
-/* What is purged from the tables is erased from the bucket, too. */
+/* What is purged from the tables is erased from the bucket, too. Within the purge's transaction. */
 static int erase_old(struct store *store, int64_t before)
 {
         struct sqlite3_stmt *st = db_query(store->db, Q_EVENTS_OLD, "i", before);
@@ -236,13 +236,14 @@ int store_purge(struct store *store, int64_t now)
                      {Q_PURGE_CERTIFICATES, now},
                      {Q_PURGE_REVOKED, now},
                      {Q_PURGE_EVENTS, now - STORE_SIGN_IN_LIFE}};
-        int r = erase_old(store, now - STORE_SIGN_IN_LIFE);
+        int r = db_begin(store->db);
 
-        for (size_t i = 0; i < sizeof(terms) / sizeof(terms[0]); i++) {
-                int n = db_run(store->db, db_query(store->db, terms[i].query, "i", terms[i].before));
-                r = n < 0 ? n : r;
-        }
-        if (db_run(store->db, db_query(store->db, Q_CHANGED_PURGE, "")) < 0)
-                r = -EIO;
-        return r;
+        if (r < 0)
+                return r;
+        r = erase_old(store, now - STORE_SIGN_IN_LIFE);
+        for (size_t i = 0; i < sizeof(terms) / sizeof(terms[0]) && r >= 0; i++)
+                r = db_run(store->db, db_query(store->db, terms[i].query, "i", terms[i].before));
+        if (r >= 0)
+                r = db_run(store->db, db_query(store->db, Q_CHANGED_PURGE, ""));
+        return db_end(store->db, r < 0 ? r : 0);
 }

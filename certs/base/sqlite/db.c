@@ -171,6 +171,10 @@ int db_end(struct db *db, int r)
                 return r;
         db->lost = sqlite3_errcode(db->handle);
         (void)snprintf(db->why, sizeof(db->why), "%s", sqlite3_errmsg(db->handle));
+        /* a SELECT that was left at a row would keep what is read from now on at this moment, and all writes away */
+        for (sqlite3_stmt *st = sqlite3_next_stmt(db->handle, NULL); st; st = sqlite3_next_stmt(db->handle, st))
+                if (sqlite3_stmt_busy(st))
+                        (void)sqlite3_reset(st);
         if (!sqlite3_get_autocommit(db->handle))
                 (void)sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
         return r < 0 ? r : -EIO;

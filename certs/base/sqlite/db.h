@@ -67,8 +67,8 @@ const uint8_t *db_blob(struct sqlite3_stmt *st, int column);
 
 /* Statements of the program's own text. 0, or as db_fail. */
 int db_exec(struct db *db, const char *sql, struct error *err);
-/* One transaction: begin, then end with what came of it (negative: nothing of it happened), which it returns; or
- * -EIO. */
+/* One transaction: begin, then end with what came of it (negative: nothing of it happened, and statements that were
+ * left at a row are reset), which it returns; or -EIO. */
 int db_begin(struct db *db);
 int db_end(struct db *db, int r);
 

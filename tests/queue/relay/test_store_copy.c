@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -500,6 +501,46 @@ static void test_what_is_over_leaves(void **unused)
         end_round();
 }
 
+static void run(sqlite3 *db, const char *sql)
+{
+        assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+}
+
+/* A purge that fails half way, of events or of tokens, leaves nothing open: what another process writes then is seen,
+ * and this one can write. */
+static void test_purge_that_fails(void **unused)
+{
+        const struct store_event event = {.at = NOW, .name = "connector_pending", .id = "connector-00000001"};
+        const int64_t later = NOW + STORE_SIGN_IN_LIFE + 11;
+        uint8_t hash[STORE_HASH_LEN];
+        char path[128];
+        sqlite3 *db;
+
+        (void)unused;
+        for (unsigned of_tokens = 0; of_tokens < 2; of_tokens++) {
+                begin_round(1);
+                assert_int_equal(store_tenant_add(nodes[0].store, "t1", PIN, NOW), 0);
+                for (unsigned i = 0; i < 2; i++) {
+                        new_hash(hash);
+                        assert_int_equal(store_token_add(nodes[0].store, "t1", "dc1", hash, NOW + 10), 0);
+                }
+                if (!of_tokens)
+                        assert_int_equal(store_event_add(nodes[0].store, "t1", &event), 0);
+                settle_all();
+                snprintf(path, sizeof(path), "%s/relay.db", nodes[0].dir);
+                assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+                run(db, "CREATE TRIGGER full BEFORE INSERT ON erase BEGIN SELECT RAISE(ABORT, 'full'); END");
+                assert_true(store_purge(nodes[0].store, later) < 0);
+                run(db, "DROP TRIGGER full; INSERT INTO note VALUES('other', 1)");
+                assert_int_equal(store_tenant_add(nodes[0].store, "t2", PIN, NOW), 0);
+                assert_int_equal(store_purge(nodes[0].store, later), 0);
+                sqlite3_close(db);
+                settle_all();
+                assert_null(row_of_kind('k'));
+                end_round();
+        }
+}
+
 /* More was removed than a node remembers, one by one; the copy is from before that. */
 static void test_more_than_is_remembered(void **unused)
 {
@@ -590,6 +631,7 @@ int main(void)
                                            cmocka_unit_test(test_a_command_beside_the_relay),
                                            cmocka_unit_test(test_push),
                                            cmocka_unit_test(test_what_is_over_leaves),
+                                           cmocka_unit_test(test_purge_that_fails),
                                            cmocka_unit_test(test_whatever_happens)};
 
         return cmocka_run_group_tests(tests, NULL, NULL);
