@@ -24,15 +24,19 @@
 #define CHECK_MS 120000
 #define SAID_MAX 16384
 
-/* For `posternd --reload`, which waits for it. */
+/* For `posternd --reload`, which waits for it. A reload that was asked for meanwhile tells for both: whoever asked for
+ * it would take this answer for its own. */
 static void answer(struct supervisor *s)
 {
         struct reload *reload = &s->reloading;
         char path[4096];
         struct error err;
+
+        if (reload->again)
+                return;
         int r = files_in_folder(path, s->config->state_dir, FILE_RELOAD, &err);
 
-        r = r < 0 ? r : reloading_tell(path, s->boot.id, ++reload->n, reload->why, &err);
+        r = r < 0 ? r : reloading_tell(path, s->boot.id, ++reload->n, reload->why, false, &err);
         if (r < 0)
                 log_warning("reload.untold", KV_S("why", err.text));
 }
@@ -258,8 +262,10 @@ void reload_ready(struct supervisor *s)
         struct reload *reload = &s->reloading;
         char why[sizeof(reload->why)];
 
-        if (!reload->open)
+        if (!reload->open) {
+                begin_again(s); /* asked for while one drained that could not be taken after all */
                 return;
+        }
         reload->open = false;
         if (reload->back) {
                 (void)snprintf(why, sizeof(why), "%s", reload->why);

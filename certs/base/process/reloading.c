@@ -21,11 +21,12 @@
 #define LOOK_MS 100
 #define WAIT_MS 240000 /* a check, a drain of at most 60 s and a start */
 #define ANSWER_MAX 4096
+#define LOST " lost"
 
-int reloading_tell(const char *path, const char *boot, uint64_t n, const char *why, struct error *err)
+int reloading_tell(const char *path, const char *boot, uint64_t n, const char *why, bool lost, struct error *err)
 {
         char text[ANSWER_MAX];
-        const int len = snprintf(text, sizeof(text), "%s %" PRIu64 "\n%.2048s", boot, n, why);
+        const int len = snprintf(text, sizeof(text), "%s %" PRIu64 "%s\n%.2048s", boot, n, lost ? LOST : "", why);
 
         return file_write_atomic(path, text, (size_t)len, 0600, err);
 }
@@ -63,6 +64,9 @@ static int show(const struct reloading *asked, const struct buffer *answer)
 
         if (why && !why[1])
                 return puts("reloaded") >= 0 ? 0 : 1;
+        if (why && (size_t)(why - answer->data) >= strlen(LOST) && memcmp(why - strlen(LOST), LOST, strlen(LOST)) == 0)
+                return say(asked, "the reload failed, and what ran is gone; correct the configuration, then reload: ",
+                           why + 1);
         return say(asked, "the reload was refused, and what runs goes on as it was: ", why ? why + 1 : "see the log");
 }
 
@@ -82,7 +86,9 @@ int reloading_wait(const struct reloading *asked)
         read_answer(asked, &before);
         if (kill(pid, SIGHUP) < 0)
                 return say(asked, "it cannot be signalled: ", strerror(errno));
-        if (holder != pid) /* it reads the configuration and refuses that */
+        /* It reads the configuration and refuses that. A lock that is held without a pid is of a full disk, and may be
+         * its. */
+        if (holder != pid && (holder || !hand_locked(asked->lock)))
                 return say(asked, "the reload was refused: another state_dir needs a restart", "");
         for (unsigned waited = 0; waited < WAIT_MS; waited += LOOK_MS) {
                 const bool ended = poll(&(struct pollfd){.fd = pidfd, .events = POLLIN}, 1, LOOK_MS) == 1;

@@ -4,13 +4,14 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/core/error.h"
 
-/* Writes how the n-th reload of this start (boot) ended; why: "", it is done; else what it was refused for. -errno with
- * err. */
-int reloading_tell(const char *path, const char *boot, uint64_t n, const char *why, struct error *err);
+/* Writes how the n-th reload of this start (boot) ended; why: "", it is done; else what it was refused for, or,
+ * with lost, why it fails though it was taken, so that what ran before is gone. -errno with err. */
+int reloading_tell(const char *path, const char *boot, uint64_t n, const char *why, bool lost, struct error *err);
 
 struct reloading {
         const char *program;       /* for what is printed */

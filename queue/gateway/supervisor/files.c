@@ -66,13 +66,13 @@ int gateway_lock(struct gateway *g, const struct gateway_config *config, struct 
                        : r;
 }
 
-void gateway_reload_tell(struct gateway *g, const char *why)
+void gateway_reload_tell(struct gateway *g, const char *why, bool lost)
 {
         char path[PATH_MAX];
         struct error err;
         int r = in_state(g->config, FILE_RELOAD, path, &err);
 
-        r = r < 0 ? r : reloading_tell(path, g->boot.id, ++g->reloads, why, &err);
+        r = r < 0 ? r : reloading_tell(path, g->boot.id, ++g->reloads, why, lost, &err);
         if (r < 0)
                 log_warning("reload.untold", KV_S("why", err.text));
 }

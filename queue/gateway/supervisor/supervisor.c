@@ -50,6 +50,31 @@ static bool all_are(const struct gateway *g, enum child_state state, bool ready)
 
 static void on_reload(void *arg);
 
+/* Tells who waits for the reload how it ended. One that was asked for meanwhile tells for both: whoever asked for it
+ * would take this answer for its own. why: "", or why the new configuration does not get ready. */
+static void conclude_reload(struct gateway *g, const char *why)
+{
+        if (g->reloading && !g->reload_again && !g->check_pid)
+                gateway_reload_tell(g, why, *why != '\0');
+        g->reloading = false;
+        if (g->reload_again)
+                on_reload(g);
+}
+
+/* A process of the new configuration ended before all were ready, or was not started. */
+static void reload_failed(struct gateway *g, const struct child *c)
+{
+        char why[2 * ERROR_TEXT_MAX];
+
+        if (!g->reloading)
+                return;
+        (void)snprintf(why, sizeof(why),
+                       "the process %s does not get ready with the new configuration, and is started again: %s",
+                       child_name(c), c->why[0] ? c->why : c->last_end);
+        log_error("reload.unready", KV_S("process", child_name(c)), KV_S("why", c->why[0] ? c->why : c->last_end));
+        conclude_reload(g, why);
+}
+
 static void tell_ready(struct gateway *g)
 {
         struct error err = {""};
@@ -59,11 +84,7 @@ static void tell_ready(struct gateway *g)
         (void)sd_notify(0, "READY=1\nSTATUS=all processes are at work");
         log_info("ready", KV_U("sockets", g->n_sockets));
         g->told_ready = true;
-        if (g->reloading)
-                gateway_reload_tell(g, "");
-        g->reloading = false;
-        if (g->reload_again)
-                on_reload(g);
+        conclude_reload(g, "");
 }
 
 /* ---- starting ---- */
@@ -101,8 +122,10 @@ static void start_child(struct child *c)
         }
         if (r == 0)
                 r = child_begin(c, &g->boot, "gateway", false);
-        if (r < 0)
+        if (r < 0) {
                 child_start_failed(c, &err);
+                reload_failed(g, c);
+        }
 }
 
 static void start_again(struct child *c)
@@ -173,7 +196,7 @@ static void take_frame(struct child *c, const struct msg_in *m, int fd)
         (void)fd;
         if (m->type == FRAME_READY && c->part == GATEWAY_DOORS)
                 scribes_begin(g->scribes, &wanted);
-        if (m->type == FRAME_READY && all_are(g, CHILD_RUNNING, true))
+        if (m->type == FRAME_READY && g->state == GATEWAY_RUNNING && all_are(g, CHILD_RUNNING, true))
                 tell_ready(g);
         /* the doors are the only ones that take work: with them all has drained */
         else if (m->type == FRAME_DRAINED && g->state == GATEWAY_DRAINING && c->part == GATEWAY_DOORS)
@@ -221,7 +244,8 @@ static void refuse_reload(struct gateway *g, const char *said)
                 log_error("config.error", KV_S("at", text));
         }
         log_error("reload.refused", KV_S("why", why), KV_S("kept", "the configuration that runs"));
-        gateway_reload_tell(g, why);
+        gateway_reload_tell(g, why, false);
+        g->reloading = false; /* where an earlier one was not ready yet, its waiter is told this as well */
         g->next_config = gateway_config_free(g->next_config);
         buffer_free(&g->next_text);
 }
@@ -252,7 +276,7 @@ static void on_reload(void *arg)
         struct gateway *g = arg;
         int r;
 
-        g->reload_again = g->state != GATEWAY_RUNNING || g->reloading || g->check_pid;
+        g->reload_again = g->state != GATEWAY_RUNNING || g->check_pid;
         if (g->reload_again)
                 return;
         r = spawn_check(g);
@@ -324,6 +348,7 @@ static void on_child_ended(void *arg)
                         stop_children(g);
                 } else if (g->state == GATEWAY_RUNNING) {
                         child_again_later(c);
+                        reload_failed(g, c);
                 } else if (g->state == GATEWAY_DRAINING && part == GATEWAY_DOORS) {
                         stop_children(g);
                 }

@@ -64,8 +64,8 @@ size_t gateway_files_check(const struct gateway_config *config, size_t ret_found
 int gateway_lock(struct gateway *g, const struct gateway_config *config, struct error *err);
 /* Whether a gateway runs that has this state_dir. */
 bool gateway_runs(const struct gateway_config *config);
-/* For `postern-gateway --reload`: how one ended; why: "" or why it was refused. */
-void gateway_reload_tell(struct gateway *g, const char *why);
+/* For `postern-gateway --reload`: how one ended; why and lost: as of reloading_tell. */
+void gateway_reload_tell(struct gateway *g, const char *why, bool lost);
 /* `postern-gateway --reload`: its exit code. */
 int gateway_reload(const struct gateway_config *config);
 
