@@ -89,7 +89,7 @@ class Daemon:
         try:
             with open(f'/proc/{self.pid}/task/{self.pid}/children', encoding='ascii') as f:
                 pids = [int(p) for p in f.read().split()]
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
             return found
         for pid in pids:
             try:
@@ -99,7 +99,7 @@ class Daemon:
                     with open(f'/proc/{pid}/cmdline', encoding='utf-8') as f:
                         name = f.read().partition('--role=')[2].partition('\0')[0]
                 found[name] = pid
-            except FileNotFoundError:
+            except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
                 continue
         return found
 

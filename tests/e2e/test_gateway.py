@@ -42,7 +42,7 @@ class GatewayTest(SiteTest):
                     with open(f'/proc/{pid}/cmdline', encoding='utf-8') as g:
                         if f'--role={role}' in g.read():
                             return int(pid)
-                except FileNotFoundError:
+                except (FileNotFoundError, ProcessLookupError):
                     pass
         return None
 

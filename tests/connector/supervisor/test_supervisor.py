@@ -54,7 +54,7 @@ def files_of(pid):
     for fd in os.listdir(f'/proc/{pid}/fd'):
         try:
             found.append(os.readlink(f'/proc/{pid}/fd/{fd}'))
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             continue
     return found
 
