@@ -48,8 +48,9 @@ def start(command):
     if child:
         return child
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)  # this interpreter ignores them, and exec would pass that on
+    for number in signal.valid_signals():  # some this interpreter ignores, others a shell for what runs behind it
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)  # exec would pass that on
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
     os.environ['PYTHONFAULTHANDLER'] = '1'
     try:
