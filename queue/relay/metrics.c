@@ -231,6 +231,7 @@ static void put_links(struct metrics *m, const struct relay *relay)
  * bound: the rest are "other". */
 static void put_versions(struct metrics *m, const struct relay *relay)
 {
+        static const char other[] = "other";
         struct {
                 const char *name;
                 double n;
@@ -240,20 +241,20 @@ static void put_versions(struct metrics *m, const struct relay *relay)
 
         LIST_FOREACH (t, &relay->tenants, entry)
                 TAILQ_FOREACH (s, &t->sessions, entry) {
-                        size_t i = 0;
+                        const char *name = s->agent[0] ? s->agent : "not told";
+                        size_t i = strcmp(name, other) == 0 ? VERSIONS_MAX : 0;
 
                         if (session_of_connector(t, s->connector) != s)
                                 continue;
-                        while (i < VERSIONS_MAX && versions[i].name && strcmp(versions[i].name, s->agent) != 0)
+                        while (i < VERSIONS_MAX && versions[i].name && strcmp(versions[i].name, name) != 0)
                                 i++;
-                        versions[i].name = i < VERSIONS_MAX ? s->agent : "other";
+                        versions[i].name = i < VERSIONS_MAX ? name : other;
                         versions[i].n++;
                 }
         metrics_begin(m, "postern_relay_connectors", METRICS_GAUGE, "Connectors that are linked here, by version.");
         for (size_t i = 0; i <= VERSIONS_MAX; i++)
                 if (versions[i].name)
-                        metrics_put(m, versions[i].n, "version", versions[i].name[0] ? versions[i].name : "not told",
-                                    METRICS_END);
+                        metrics_put(m, versions[i].n, "version", versions[i].name, METRICS_END);
 }
 
 static void put_tenants(struct metrics *m, const struct relay *relay)

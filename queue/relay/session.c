@@ -391,16 +391,14 @@ void session_takes_over(struct session *s)
         }
 }
 
-/* As much of it as fits, in whole characters; one that is no UTF-8 ends where that begins. */
+/* As much of it as fits, and as is printable ASCII (RFC 9110, 10.1.5): terminals, metrics and answers show it. */
 static void keep_agent(struct session *s, const char *agent)
 {
-        size_t n = agent ? strlen(agent) : 0, at = 0, step;
-        uint32_t c;
+        size_t n = 0;
 
-        while (at < n && (step = utf8_next(agent + at, n - at, &c)) && at + step < sizeof(s->agent))
-                at += step;
-        memcpy(s->agent, agent ? agent : "", at);
-        s->agent[at] = '\0';
+        for (; agent && agent[n] >= ' ' && agent[n] <= '~' && n < sizeof(s->agent) - 1; n++)
+                s->agent[n] = agent[n];
+        s->agent[n] = '\0';
 }
 
 static struct session *session_new(struct relay *relay, struct http_req *r, const struct peer *peer, const char *boot)

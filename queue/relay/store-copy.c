@@ -229,6 +229,23 @@ int store_later(struct store *store, struct entity *e)
         return r < 0 ? r : 0;
 }
 
+int store_each_token(struct store *store, struct sqlite3_stmt *hashes, int (*fn)(struct store *store, struct entity *e))
+{
+        struct entity e = {.kind = ENTITY_TOKEN};
+        int r;
+
+        while ((r = db_step(hashes)) == 1) {
+                const uint8_t *hash = db_blob(hashes, 0);
+
+                if (!hash)
+                        continue;
+                memcpy(e.hash, hash, sizeof(e.hash));
+                if ((r = fn(store, &e)) < 0)
+                        break;
+        }
+        return r;
+}
+
 /* ---- what waits ---- */
 
 int64_t store_waiting(struct store *store)

@@ -67,25 +67,6 @@ int store_revoked(struct store *store, const char *tenant, store_serial_fn *fn, 
         return r;
 }
 
-/* Each token that the revocation spoils is to be spoiled in the bucket. */
-static int spoil(struct store *store, const char *tenant, const char *id)
-{
-        struct sqlite3_stmt *st = db_query(store->db, Q_TOKENS_OF, "tt", tenant, id);
-        struct entity e = {.kind = ENTITY_TOKEN};
-        int r;
-
-        while ((r = db_step(st)) == 1) {
-                const uint8_t *hash = db_blob(st, 0);
-
-                if (!hash)
-                        continue;
-                memcpy(e.hash, hash, sizeof(e.hash));
-                if ((r = store_later(store, &e)) < 0)
-                        break;
-        }
-        return r < 0 ? r : db_run(store->db, db_query(store->db, Q_TOKEN_SPOIL, "tt", tenant, id));
-}
-
 int store_revoke(struct store *store, const char *tenant, const char *id, int64_t now)
 {
         struct write w = store_write_of(ENTITY_CONNECTOR, tenant, id);
@@ -98,8 +79,10 @@ int store_revoke(struct store *store, const char *tenant, const char *id, int64_
                 r = db_run(store->db, db_query(store->db, Q_BAR, "tti", tenant, id, now));
         if (n >= 0 && r >= 0)
                 r = db_run(store->db, db_query(store->db, Q_COUNT_REVOCATION, "tt", tenant, id));
+        if (n >= 0 && r >= 0) /* each token that the revocation spoils is to be spoilt in the bucket */
+                r = store_each_token(store, db_query(store->db, Q_TOKENS_OF, "tt", tenant, id), store_later);
         if (n >= 0 && r >= 0)
-                r = spoil(store, tenant, id);
+                r = db_run(store->db, db_query(store->db, Q_TOKEN_SPOIL, "tt", tenant, id));
         if (n >= 0 && r >= 0)
                 r = store_later(store, &w.entity);
         n = db_end(store->db, r < 0 ? r : n);

@@ -513,12 +513,13 @@ static int apply_roster(struct store *store, const struct entity *e, struct json
         return code < 0 ? code : known > seq;
 }
 
+/* A token's standing rises and never falls: not used, used by a request, that was answered, spoilt by a revocation. */
 static int apply_token(struct store *store, struct entity *e, struct json_reader *r)
 {
         char name[NAME_MAX_LEN + 1], gen[STORE_GEN_LEN + 1], *certificate = NULL;
         const bool used = json_read_bool(r, "used"), bound = json_read_has(r, "csr");
         const int64_t expires = read_time(r, "expires"), at = read_time(r, "at"),
-                      known = db_number(db_query(store->db, Q_TOKEN_USED, "b", e->hash));
+                      known = db_number(db_query(store->db, Q_TOKEN_STANDING, "b", e->hash));
         uint8_t csr[STORE_HASH_LEN];
 
         json_read_str(r, "name", JSON_REQUIRED, name, sizeof(name));
@@ -532,11 +533,12 @@ static int apply_token(struct store *store, struct entity *e, struct json_reader
                 code = store_gen(store, e->tenant, gen);
         if (code == 0 && strcmp(gen, e->gen) != 0)
                 code = -ESRCH;
-        if (code == 0 && (used || !known))
+        const int64_t told = !used ? 0 : !bound ? 3 : !certificate ? 1 : 2;
+        if (code == 0 && told >= known)
                 code = RUN(store, Q_TOKEN_PUT, "bttiibit", e->hash, e->tenant, name, expires, (int64_t)used,
                            bound ? csr : NULL, at, certificate ? certificate : "");
         free(certificate);
-        return code < 0 ? code : known && !used;
+        return code < 0 ? code : known > told;
 }
 
 static int apply_event(struct store *store, const struct entity *e, struct json_reader *r)

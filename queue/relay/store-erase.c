@@ -16,7 +16,7 @@
 
 #define RUN(store, ...) db_run((store)->db, db_query((store)->db, __VA_ARGS__))
 
-int store_erase(struct store *store, const struct entity *e)
+int store_erase(struct store *store, struct entity *e)
 {
         char key[ENTITY_KEY_MAX];
 
@@ -25,23 +25,6 @@ int store_erase(struct store *store, const struct entity *e)
         entity_key(e, key);
         const int r = RUN(store, Q_ERASE_ADD, "t", key);
         return r < 0 ? r : 0;
-}
-
-int store_erase_tokens(struct store *store, struct sqlite3_stmt *hashes)
-{
-        struct entity e = {.kind = ENTITY_TOKEN};
-        int r;
-
-        while ((r = db_step(hashes)) == 1) {
-                const uint8_t *hash = db_blob(hashes, 0);
-
-                if (!hash)
-                        continue;
-                memcpy(e.hash, hash, sizeof(e.hash));
-                if ((r = store_erase(store, &e)) < 0)
-                        break;
-        }
-        return r;
 }
 
 int store_erase_removed(struct store *store)

@@ -94,7 +94,7 @@ enum query {
         Q_ROSTER_DOC,
         Q_ROSTER_SEQ,
         Q_TOKEN_DOC,
-        Q_TOKEN_USED,
+        Q_TOKEN_STANDING,
         Q_TOKEN_PUT,
         Q_TOKENS_OLD,
         Q_EVENT_DOC,
@@ -217,16 +217,18 @@ int store_write_end(struct store *store, struct write *w, int code);
 int store_refresh(struct store *store, enum entity_kind kind, const char *tenant, const uint8_t *hash);
 /* In a transaction: the entity is written to the bucket when that can be done (store_flush). */
 int store_later(struct store *store, struct entity *e);
+/* Calls fn, store_later or store_erase, for each token whose hash a row of the statement has. In a transaction. 0, or
+ * what failed. */
+struct sqlite3_stmt;
+int store_each_token(struct store *store, struct sqlite3_stmt *hashes,
+                     int (*fn)(struct store *store, struct entity *e));
 /* The generation of the tenant in the tables; "" : there is none. */
 int store_gen(struct store *store, const char *tenant, char out[STORE_GEN_LEN + 1]);
 /* What store_tenant_remove does to the tables. -ENOENT. */
 int store_tenant_forget(struct store *store, const char *name);
 /* ---- what is to leave the bucket, which has an end (store-erase.c); each 0 or -EIO ---- */
 /* The entity leaves the tables now: a purge, a trim. */
-int store_erase(struct store *store, const struct entity *e);
-/* The same of tokens: the statement's rows are their hashes. */
-struct sqlite3_stmt;
-int store_erase_tokens(struct store *store, struct sqlite3_stmt *hashes);
+int store_erase(struct store *store, struct entity *e);
 /* All that is known of tenants that were removed. */
 int store_erase_removed(struct store *store);
 _Static_assert(STORE_HASH_LEN == DB_BLOB_LEN, "a hash is the blob that the database binds");

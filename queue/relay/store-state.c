@@ -222,7 +222,7 @@ static int erase_old(struct store *store, int64_t before)
                 if (r == 0 && e.gen[0])
                         r = store_erase(store, &e);
         }
-        return r < 0 ? r : store_erase_tokens(store, db_query(store->db, Q_TOKENS_OLD, "i", before));
+        return r < 0 ? r : store_each_token(store, db_query(store->db, Q_TOKENS_OLD, "i", before), store_erase);
 }
 
 int store_purge(struct store *store, int64_t now)

@@ -248,7 +248,9 @@ static const char *const texts[Q_COUNT_] = {
         [Q_ROSTER_DOC] = "SELECT seq, jws, since FROM roster WHERE tenant=?",
         [Q_ROSTER_SEQ] = "SELECT COALESCE((SELECT seq FROM roster WHERE tenant=?), 0)",
         [Q_TOKEN_DOC] = "SELECT tenant, name, expires, used, csr, at, certificate FROM token WHERE hash=?",
-        [Q_TOKEN_USED] = "SELECT COALESCE((SELECT used FROM token WHERE hash=?), 0)",
+        /* as apply_token ranks a document */
+        [Q_TOKEN_STANDING] = "SELECT COALESCE((SELECT CASE WHEN used=0 THEN 0 WHEN csr IS NULL THEN 3 WHEN certificate "
+                             "IS NULL THEN 1 ELSE 2 END FROM token WHERE hash=?), 0)",
         [Q_TOKEN_PUT] = "INSERT INTO token(hash, tenant, name, expires, used, csr, at, certificate) VALUES"
                         "(?,?,?,?,?,?,?,NULLIF(?,'')) ON CONFLICT DO UPDATE SET used=excluded.used, csr=excluded.csr, "
                         "at=excluded.at, certificate=excluded.certificate",
@@ -482,7 +484,7 @@ int store_tenant_forget(struct store *store, const char *name)
         int r = db_run(store->db, db_query(store->db, Q_TENANT_REVOKE, "t", name));
 
         if (r >= 0)
-                r = store_erase_tokens(store, db_query(store->db, Q_TENANT_TOKENS, "t", name));
+                r = store_each_token(store, db_query(store->db, Q_TENANT_TOKENS, "t", name), store_erase);
         if (r >= 0)
                 r = forget_tenant(store, name);
         if (r == 0)

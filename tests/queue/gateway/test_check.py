@@ -5,7 +5,10 @@ usage: test_check.py BUILD
 """
 import contextlib
 import os
+import pathlib
+import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -13,7 +16,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from test_doors import HERE, Gateway, Sandbox  # noqa: E402
+from test_doors import HERE, Gateway, Sandbox, wait_for  # noqa: E402
 sys.path.insert(0, os.path.join(HERE, '..', '..', 'lab'))
 import lab_certs  # noqa: E402
 
@@ -214,6 +217,30 @@ class Check(unittest.TestCase):
         self.assertFalse(os.path.exists(path))
         self.configure('rubbish = 1\n')
         self.assertEqual(self.reload()[0], UNFIT)
+
+    def test_a_reload_that_does_not_get_ready(self):
+        """A file goes between the check and the start: who waits is told, and the next reload is taken."""
+        self.configure()
+        self.gateway.start()
+        self.addCleanup(self.gateway.stop)
+        doors = next(pid for pid in self.processes().split() if b'--role=doors' in pathlib.Path(f'/proc/{pid}/cmdline').read_bytes())
+        secret = self.write('late', 'f' * 64 + '\n', 0o600)
+        self.configure(sections=f'[application wiki]\nsecret_file = {secret}\n')
+        log = pathlib.Path(self.gateway.log)
+        before = log.stat().st_size
+        os.kill(int(doors), signal.SIGSTOP)  # so the drain lasts
+        waiting = subprocess.Popen([self.gateway.program(), '--config', self.gateway.config, '--reload'], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                   text=True, env=self.site.env)
+        try:
+            wait_for('the drain begins', lambda: re.search(b'(?m) info reload$', log.read_bytes()[before:]))
+            os.unlink(secret)
+        finally:
+            os.kill(int(doors), signal.SIGCONT)
+            said = waiting.communicate(timeout=120)[0]
+        self.assertEqual((waiting.returncode, 'what ran is gone' in said, secret in said), (1, True, True), said)
+        self.configure()
+        self.assertEqual(self.reload(), (0, 'reloaded\n'))
+        self.assertEqual(self.gateway.sign_in('ok@sandbox.invalid', 'sandbox')['verdict'], 'accepted')
 
 
 if __name__ == '__main__':

@@ -622,9 +622,45 @@ static void test_enrolled_again(void **unused)
         end_round();
 }
 
+/* A request took the token and was not answered; a node that had not heard of that revokes the connector. What the
+ * bucket says then does not give the token back, and neither does an older copy. */
+static void test_a_spoilt_token_stays_so(void **unused)
+{
+        static const char id[] = "connector-00000001";
+        uint8_t hash[STORE_HASH_LEN];
+        const struct store_ticket ticket = {.tenant = "t1", .name = "dc1", .token = hash, .csr = hash};
+
+        (void)unused;
+        for (unsigned old_copy = 0; old_copy < 2; old_copy++) {
+                begin_round(1);
+                assert_int_equal(store_tenant_add(nodes[0].store, "t1", PIN, NOW), 0);
+                assert_int_equal(store_connector_enrol(nodes[0].store, "t1", id, "dc1", NOW), 0);
+                new_hash(hash);
+                assert_int_equal(store_token_add(nodes[0].store, "t1", "dc1", hash, NOW + 1000), 0);
+                settle_all();
+                nodes[1].bucket.there = nodes[1].bucket.watching = false;
+                assert_int_equal(store_token_take(nodes[0].store, &ticket, NOW + 1), 0);
+                assert_int_equal(store_token_check(nodes[0].store, &ticket, NOW + 2), 1);
+                if (old_copy) {
+                        nodes[1].bucket.there = true;
+                        settle_all();
+                        memory_copy(&kept, &servers);
+                }
+                assert_true(store_revoke(nodes[1].store, "t1", id, NOW + 3) >= 0);
+                settle_all();
+                if (old_copy)
+                        put_back();
+                check_all_hold_the_same();
+                for (size_t i = 0; i < NODES; i++)
+                        assert_int_equal(store_token_check(nodes[i].store, &ticket, NOW + 4), -EKEYREVOKED);
+                end_round();
+        }
+}
+
 int main(void)
 {
-        const struct CMUnitTest tests[] = {cmocka_unit_test(test_made_again),
+        const struct CMUnitTest tests[] = {cmocka_unit_test(test_a_spoilt_token_stays_so),
+                                           cmocka_unit_test(test_made_again),
                                            cmocka_unit_test(test_removed_while_away),
                                            cmocka_unit_test(test_enrolled_again),
                                            cmocka_unit_test(test_more_than_is_remembered),
